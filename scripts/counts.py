@@ -14,7 +14,7 @@ from paretodet.detectors.catalogue import names
 from paretodet.detectors.families import spec
 from paretodet.network import operations
 from paretodet.opening import open_candidate
-from paretodet.sources.published import PUBLISHED
+from paretodet.sources.published import PUBLISHED, TORCHVISION
 
 PACKAGE = Path(__file__).resolve().parents[1] / "src/paretodet"
 
@@ -57,6 +57,13 @@ def counted_model(name: str) -> dict[str, object]:
     return {"parameters": facts.parameters, "buffers": facts.buffers, "macs": facts.macs}
 
 
+def counted_torchvision(name: str) -> dict[str, object]:
+    """The same of a model of torchvision, and what its name does not say."""
+    facts = open_candidate(name).facts()  # type: ignore[attr-defined] # as above
+    shape = {field: getattr(facts, field) for field in ("height", "width", "proposals", "classes")}
+    return shape | counted_model(name)
+
+
 def write(folder: str, counts: dict[str, dict[str, object]]) -> None:
     (PACKAGE / folder / "counts.json").write_text(json.dumps(counts, indent=1) + "\n")
 
@@ -64,4 +71,5 @@ def write(folder: str, counts: dict[str, dict[str, object]]) -> None:
 if __name__ == "__main__":
     write("backbones", {name: counted_backbone(name) for name in NETWORKS})
     write("detectors", {name: counted(name) for name in names()})
-    write("sources", {name: counted_model(name) for name in PUBLISHED})
+    models = {name: counted_model(name) for name in PUBLISHED}
+    write("sources", models | {name: counted_torchvision(name) for name in TORCHVISION})

@@ -65,6 +65,7 @@ class OnnxNetwork:
     layout: FileLayout | None = None  # what inputs and outputs mean; None: it is recognized
     score: float | None = None  # detections that score no more are dropped
     overlap: float | None = None  # of the suppression, for files that leave it to us
+    trusted: bool = False  # whether opening it may run code of its author
     spec: ClassVar[None] = None
 
 

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.utils._pytree import tree_leaves
 
 from paretodet.errors import InputError
 from paretodet.export import pt2
@@ -158,7 +159,9 @@ def test_nothing_is_unpickled(archive: Path, tmp_path: Path) -> None:
         CONSTANTS: json.dumps(payloads).encode(),
         "archive/data/constants/tensor_9": pickle.dumps(Touch(touched)),
     }
-    refused(written(tmp_path / "a.pt2", {**contents, **changed}), r"what export does not write.*\[bundle-unsafe\]")
+    refused(
+        written(tmp_path / "a.pt2", {**contents, **changed}), r"more than a program of tensors needs.*\[bundle-unsafe\]"
+    )
     assert not touched.exists()
 
 
@@ -186,6 +189,7 @@ def set_in(find: Callable[[Any], Any], **values: Any) -> Callable[[Any], None]:
 
 CODE = "x): import os #"
 SYMBOL = {"as_expr": {"expr_str": "__import__('os')", "hint": None}}
+LEFT_OUT = ("from_node", "guards_code", "forward_arg_names", "in_spec")  # of a program that others saved
 OTHER_CLASS = '[1, {"type": "collections.OrderedDict", "context": "[]", "children_spec": []}]'
 
 
@@ -220,6 +224,66 @@ def test_what_torch_would_run_as_code_is_refused(
     change(document)
     path = written(tmp_path / "a.pt2", {**contents, MODEL: json.dumps(document).encode()})
     refused(path, rf"{message}.*\[bundle-unsafe\]")
+    if message not in LEFT_OUT:
+        with pytest.raises(pt2.UnsafeProgram, match=message):
+            pt2.check_of_others(path)
+        return
+    program = pt2.load_of_others(path)
+    assert program._guards_code == [] and "import os" not in str(program)
+    assert program.module(check_guards=False)(PIXELS)[0].shape == (1, 36, 4)
+
+
+def samples_of(path: Path) -> str:
+    """The member of sample inputs; torch names the folder after the file."""
+    return next(name for name in members(path) if name.endswith(SAMPLES.partition("/")[2]))
+
+
+class Apart(Small):
+    """Results in two containers, beside a check of the input."""
+
+    def forward(self, pixels: Tensor) -> Any:
+        assert pixels.shape[1] == 3
+        maps, scores = super().forward(pixels)
+        return {"scores": [torch.nn.functional.silu(scores)], "maps": maps}
+
+
+class Named(Small):
+    def forward(self, pixels: Tensor) -> Any:
+        return dict(zip(("maps", "scores"), super().forward(pixels), strict=True))
+
+
+class Alone(Small):
+    def forward(self, pixels: Tensor) -> Any:
+        return super().forward(pixels)[0]
+
+
+@pytest.mark.parametrize("kind", [Small, Apart, Named, Alone])
+def test_a_program_that_others_saved_is_loaded_without_its_samples(kind: type[Small], tmp_path: Path) -> None:
+    path, network = tmp_path / "a.pt2", kind().requires_grad_(False).eval()
+    torch.export.save(torch.export.export(network, (PIXELS,)), path, extra_files={"config.txt": "{}"})
+    assert members(path)[samples_of(path)]
+    with pytest.raises(InputError):
+        pt2.check(path)
+    pt2.check_of_others(path)
+    found, wanted = pt2.load_of_others(path).module(check_guards=False)(PIXELS), network(PIXELS)
+    assert isinstance(found, dict if kind is Named else tuple)
+    for one, other in zip(tree_leaves(found), tree_leaves(wanted), strict=True):
+        torch.testing.assert_close(one, other)
+
+
+def test_samples_that_run_code_are_never_unpickled(tmp_path: Path) -> None:
+    path, touched, buffer = tmp_path / "a.pt2", tmp_path / "touched", io.BytesIO()
+    torch.export.save(torch.export.export(Small(), (PIXELS,)), path)
+    torch.save((Touch(touched),), buffer)
+    pt2.load_of_others(written(path, {**members(path), samples_of(path): buffer.getvalue()}))
+    assert not touched.exists()
+
+
+@pytest.mark.parametrize("document", [b"", b"[]", b"{}", b'{"graph_module": {"module_call_graph": []}}', b"[" * 10**5])
+def test_a_program_that_is_none_is_refused(archive: Path, tmp_path: Path, document: bytes) -> None:
+    path = written(tmp_path / "a.pt2", {**members(archive), MODEL: document})
+    with pytest.raises(pt2.UnsafeProgram):
+        pt2.check_of_others(path)
 
 
 def test_an_operator_that_no_detector_needs_is_refused_when_it_is_written(tmp_path: Path) -> None:

@@ -50,6 +50,21 @@ def test_rows_of_an_image_that_is_none_are_empty() -> None:
     assert layout.one_image
 
 
+def test_rows_behind_the_count_are_empty() -> None:
+    columns = (("a", ("box",)), ("b", ("score",)), ("c", ("label",)), ("d", ("count",)))
+    outputs = {
+        "a": torch.tensor([[[10.0, 20, 40, 60]] * 3] * 2),
+        "b": torch.tensor([[0.5, 7.1, 0.25], [0.9, 0.8, -6.0]]),
+        "c": torch.tensor([[1.0, 2, 3]] * 2),
+        "d": torch.tensor([1.0, 2.0]),
+    }
+    layout = OutputLayout(columns=columns, keep=3)
+    assert decode(outputs, layout, CANVAS).scores.tolist() == [[0.5, 0, 0], [pytest.approx(0.9), pytest.approx(0.8), 0]]
+    assert split(outputs, layout)["score"].max() < 1
+    with pytest.raises(InputError, match="count is of rows with a score"):
+        OutputLayout(columns=(("a", ("box",)), ("b", ("classes",)), ("d", ("count",))))
+
+
 def test_suppression_is_a_class_at_a_time() -> None:
     layout = OutputLayout(columns=(("out", ("box", "classes")),), transposed=True, box="cxcywh", suppressed=False)
     anchors = torch.tensor([[[20.0, 20, 10, 20, 0.9, 0.0], [20, 20, 10, 21, 0.8, 0.3], [50, 50, 8, 8, 0.0, 0.6]]])

@@ -1,4 +1,4 @@
-"""Programs of torch in files: opened if they are trusted, and read as ONNX files are."""
+"""Programs of torch in files: opened if they are trusted or cannot run code, and read as ONNX files are."""
 
 import json
 import zipfile
@@ -44,6 +44,11 @@ class Same(nn.Module):
         parts = [getattr(self, f"found{index}") for index in range(self.count)]
         made = [part + nothing if part.is_floating_point() else part.clone() for part in parts]
         return made[0] if len(made) == 1 else tuple(made)
+
+
+class Cosine(Same):
+    def forward(self, pixels: Tensor) -> Any:
+        return super().forward(pixels).cosh()
 
 
 def scripted(path: Path, module: nn.Module, stated: Any = None) -> Path:
@@ -102,6 +107,30 @@ def test_a_file_is_opened_only_if_it_is_trusted(tmp_path: Path, monkeypatch: pyt
     with pytest.raises(InputError, match=r"net\.torchscript: .*--trust .*trust-needed"):
         open_candidate(str(path))
     assert read_graph(path).metadata["names"] == "{'0': 'cup'}"
+
+
+def test_a_program_of_export_that_computes_with_tensors_alone_needs_no_trust(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = exported(tmp_path / "net.pt2", Same(*(torch.from_numpy(part) for part in separate(BOX, label=2))))
+    loaded, load = [], torch.export.load
+    monkeypatch.setattr(torch.export, "load", lambda path: loaded.append(path) or load(path))
+    assert best(opened(path, trust=None, layout=TRIPLE)) == (ANSWER, pytest.approx(0.9), 2)
+    assert loaded and path not in loaded  # a copy
+    assert best(opened(path, layout=TRIPLE)) == (ANSWER, pytest.approx(0.9), 2) and path in loaded
+
+
+def test_a_program_of_export_that_does_more_is_refused_with_the_reason(tmp_path: Path) -> None:
+    program = torch.export.export(
+        Same(*map(torch.from_numpy, separate(BOX))),
+        (torch.zeros(1, 3, SIDE, SIDE),),
+        dynamic_shapes=({0: torch.export.Dim.AUTO},),
+    )
+    path = exported(tmp_path / "net.pt2", Cosine(YOLO))
+    with pytest.raises(InputError, match=r"net\.pt2: .*calls torch\.ops\.aten\.cosh.*--trust .*trust-needed"):
+        opened(path, trust=None)
+    torch.export.save(program, path)
+    assert opened(path, trust=None, layout=TRIPLE).facts().height == SIDE
 
 
 def test_the_job_names_the_file_by_its_hash(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

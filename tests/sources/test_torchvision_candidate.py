@@ -9,11 +9,13 @@ import pytest
 import torch
 from torch import Tensor
 
+from counts import counted_torchvision
 from paretodet.config import CandidateConfig
 from paretodet.detectors.families import UnknownName
 from paretodet.diagnosis import doctor
 from paretodet.errors import InputError
 from paretodet.opening import job, open_candidate, require_weights
+from paretodet.sources.published import entries
 from paretodet.sources.table import published_accuracy
 from paretodet.sources.torchvision_models import MODELS
 from paretodet.types import Detections
@@ -70,6 +72,14 @@ def test_boxes_equal_those_of_torchvision(name: str, monkeypatch: pytest.MonkeyP
         assert torch.equal(found.labels[index, :count], rows["labels"])
         assert not found.scores[index, count:].any()
     assert (found.masks is None) == ("masks" not in wanted[0])
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_the_listed_numbers_are_those_of_the_built_model(name: str) -> None:
+    (entry,) = (entry for entry in entries() if entry.name == f"tv:{name}")
+    counts = counted_torchvision(entry.name)
+    assert counts == {field: getattr(entry, field) for field in counts}
+    assert entry.meta_architecture.replace("_", "") in name and entry.backbone in name
 
 
 @pytest.mark.parametrize("name", MODELS)

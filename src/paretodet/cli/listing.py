@@ -33,9 +33,9 @@ def _detectors() -> Listed:
     from paretodet.detectors.catalogue import entries
     from paretodet.detectors.estimates import estimates
     from paretodet.report.console import catalogue_table
-    from paretodet.sources.published import entries as hub_entries
+    from paretodet.sources.published import entries as entries_of_others
 
-    listed = [*entries(), *hub_entries()]
+    listed = [*entries(), *entries_of_others()]
     known = estimates(entry.name for entry in listed if entry.ap is None)
     values = {name: estimate.to_json() for name, estimate in known.items()}
     rows = [entry.to_json() | {"ap_estimate": values.get(entry.name)} for entry in listed]

@@ -208,7 +208,7 @@ Trust = Annotated[
     bool | None,
     Option(
         "--trust",
-        help="Open a file that can run code of its author (.torchscript, .pt2).",
+        help="Open a file that can run code of its author (.torchscript, some .pt2).",
         show_default="such a file is refused",
     ),
 ]

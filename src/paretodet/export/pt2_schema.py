@@ -16,10 +16,12 @@ IN = (
     '{"type": null, "context": null, "children_spec": []}]}, '
     '{"type": "builtins.dict", "context": "[]", "children_spec": []}]}]'
 )
-OUT = (
-    '[1, {"type": "builtins.tuple", "context": "null", "children_spec": ['
-    '{"type": null, "context": null, "children_spec": []}, '
-    '{"type": null, "context": null, "children_spec": []}]}]'
+LEAF = '{"type": null, "context": null, "children_spec": []}'
+OUT = f'[1, {{"type": "builtins.tuple", "context": "null", "children_spec": [{LEAF}, {LEAF}]}}]'
+TREE = (  # of outputs: a tuple of tensors, or a dictionary of them
+    r'\A\[1, \{"type": "builtins\.(tuple", "context": "null|dict", "context": '
+    r'"\[(\\"[A-Za-z_][A-Za-z0-9_]{0,255}\\"(, )?)*\])", "children_spec": '
+    rf"\[{re.escape(LEAF)}(, {re.escape(LEAF)})*\]\}}\]\Z"
 )
 OPERATORS = frozenset(
     (
@@ -36,6 +38,31 @@ OPERATORS = frozenset(
         "split_with_sizes.default", "sqrt.default", "square.default", "squeeze.dim", "stack.default", "sub.Tensor",
         "sum.dim_IntList", "to.dtype", "transpose.int", "unbind.int", "unsqueeze.default", "upsample_nearest2d.vec",
         "view.default", "where.self",
+    )
+)  # fmt: skip
+OPERATORS_OF_OTHERS = OPERATORS | frozenset(  # none reads a file, or memory that was not written
+    (
+        "abs.default", "adaptive_avg_pool2d.default", "add.Scalar", "addmm.default", "amax.default", "amin.default",
+        "arange.start", "arange.start_step", "argmax.default", "bmm.default", "ceil.default", "clamp_.default",
+        "clamp_max.default", "concat.default", "contiguous.default", "conv1d.default", "copy_.default", "cos.default",
+        "cumsum.default", "div.Scalar", "div.Tensor_mode", "div_.Tensor", "elu.default", "elu_.default", "eq.Scalar",
+        "eq.Tensor", "erf.default", "expand_as.default", "floor.default", "floor_divide.default", "full_like.default",
+        "gather.default", "ge.Scalar", "ge.Tensor", "gelu.default", "grid_sampler.default", "gt.Scalar", "gt.Tensor",
+        "hardsigmoid.default", "hardsigmoid_.default", "hardswish.default", "hardswish_.default", "hardtanh.default",
+        "index_select.default", "instance_norm.default", "layer_norm.default", "le.Tensor", "linear.default",
+        "log.default", "log_softmax.int", "logical_and.default", "logical_not.default", "logical_or.default",
+        "lt.Scalar", "lt.Tensor", "masked_fill.Tensor", "masked_fill_.Scalar", "max.default", "mean.default",
+        "meshgrid.default", "meshgrid.indexing", "min.default", "min.dim", "mish.default", "mish_.default",
+        "mm.default", "mul.Scalar", "mul_.Tensor", "ne.Scalar", "ne.Tensor", "neg.default", "new_full.default",
+        "new_ones.default", "new_zeros.default", "ones.default", "ones_like.default", "outer.default",
+        "pixel_shuffle.default", "pixel_unshuffle.default", "pow.Scalar", "pow.Tensor_Tensor", "prelu.default",
+        "reciprocal.default", "repeat_interleave.self_int", "rms_norm.default", "round.default",
+        "scalar_tensor.default",
+        "scaled_dot_product_attention.default", "scatter.src", "sigmoid_.default", "silu.default", "silu_.default",
+        "sin.default", "softplus.default", "sort.default", "squeeze.default", "squeeze.dims", "sub.Scalar",
+        "sub_.Tensor", "sum.default", "t.default", "tanh.default", "tanh_.default", "tile.default", "to.dtype_layout",
+        "topk.default", "type_as.default", "unflatten.int", "upsample_bicubic2d.vec", "upsample_bilinear2d.vec",
+        "upsample_nearest2d.default", "zeros.default", "zeros_like.default",
     )
 )  # fmt: skip
 
@@ -195,7 +222,7 @@ class Pt2Call(Closed, frozen=True):
     inputs: list[Pt2OnlyTensor]
     outputs: list[Pt2OnlyTensor]
     in_spec: Annotated[str, Limits(pattern=rf"\A{re.escape(IN)}\Z")]
-    out_spec: Annotated[str, Limits(pattern=rf"\A{re.escape(OUT)}\Z")]
+    out_spec: Annotated[str, Limits(pattern=TREE)]
     forward_arg_names: list[Literal["pixels"]]
 
 
@@ -229,7 +256,7 @@ class Pt2Program(Closed, frozen=True):
     guards_code: Annotated[list[str], Limits(max_length=0)]
 
 
-def foreign(program: Pt2Program) -> Set[str]:
-    """The operators of a program that are none of OPERATORS, of which detectors are made."""
-    known = {f"torch.ops.aten.{name}" for name in OPERATORS}
+def foreign(program: Pt2Program, operators: Set[str] = OPERATORS) -> Set[str]:
+    """The operators of a program that are none of `operators`."""
+    known = {f"torch.ops.aten.{name}" for name in operators}
     return {node.target for node in program.graph_module.graph.nodes} - known

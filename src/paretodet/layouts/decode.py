@@ -1,16 +1,20 @@
 """The outputs of one call of a detector file become boxes in pixels of the canvas, scores and labels."""
 
+import math
 from collections.abc import Mapping
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from paretodet.errors import InputError
 from paretodet.layouts.layout import COUNT, WIDTHS, OutputLayout
 from paretodet.ops.geometry import iou
 from paretodet.ops.nms import nms
 from paretodet.types import Detections
+
+COUNTED = ("count",)  # the words of an output that says how many rows of the others are detections
 
 
 class Decoded(NamedTuple):
@@ -35,8 +39,10 @@ def to_detections(outputs: Mapping[str, Tensor], layout: OutputLayout, canvas: t
 def decode(outputs: Mapping[str, Tensor], layout: OutputLayout, canvas: tuple[int, int]) -> Decoded:
     """What `to_detections` selects from: every row of the outputs."""
     parts = split(outputs, layout)
+    if {"center", "size"} <= parts.keys():
+        parts["box"] = torch.cat((parts["center"], parts["size"]), dim=2)
     if layout.anchors:
-        parts = _of_anchors(parts, len(layout.anchors[0]))
+        parts = _of_anchors(parts, len(layout.anchors[0]), shared=layout.coding == "anchors")
     boxes = _boxes(parts, layout, canvas)
     if "score" in parts:
         scores = parts["score"].squeeze(2)
@@ -44,7 +50,8 @@ def decode(outputs: Mapping[str, Tensor], layout: OutputLayout, canvas: tuple[in
         if "image" in parts:
             scores = scores.masked_fill(parts["image"].squeeze(2) < 0, 0)
         return Decoded(boxes, scores, labels)
-    return Decoded(boxes, _class_scores(parts, layout), None)
+    scores = _class_scores(parts, layout)
+    return Decoded(boxes, _peaks(scores, layout, canvas) if layout.peaks else scores, None)
 
 
 def split(outputs: Mapping[str, Tensor], layout: OutputLayout) -> dict[str, Tensor]:
@@ -53,6 +60,8 @@ def split(outputs: Mapping[str, Tensor], layout: OutputLayout) -> dict[str, Tens
     for name, words in layout.columns:
         if name not in outputs:
             raise InputError(f"outputs: has no {name!r}, it has {', '.join(outputs)}", "onnx-layout")
+        if words == COUNTED:
+            continue
         rows = _rows(outputs[name], words, layout.transposed)
         widths = _widths(name, words, rows.shape[2])
         for word, part in zip(words, torch.split(rows, widths, dim=2), strict=True):
@@ -61,6 +70,9 @@ def split(outputs: Mapping[str, Tensor], layout: OutputLayout) -> dict[str, Tens
     lengths = {word: part.shape[1] for word, part in joined.items() if word != "other"}
     if len(set(lengths.values())) > 1:
         raise InputError(f"outputs: have different numbers of rows, {lengths}", "onnx-layout")
+    for name in (name for name, words in layout.columns if words == COUNTED):  # rows behind may be of an earlier call
+        behind = torch.arange(lengths["score"])[:, None] >= outputs[name].reshape(-1, 1, 1)
+        joined["score"] = joined["score"].masked_fill(behind, 0)
     return joined
 
 
@@ -93,11 +105,13 @@ def _widths(name: str, words: tuple[str, ...], total: int) -> list[int]:
     return known
 
 
-def _of_anchors(parts: Mapping[str, Tensor], count: int) -> dict[str, Tensor]:
-    """Rows of cells -> rows of anchors: each has its box and its objectness, and the classes of its cell."""
+def _of_anchors(parts: Mapping[str, Tensor], count: int, *, shared: bool) -> dict[str, Tensor]:
+    """Rows of cells -> rows of anchors: each has its box and its objectness, and its classes, or those of its cell."""
+    if parts["box"].shape[2] == WIDTHS["box"]:
+        return dict(parts)  # they are rows of anchors
     return {
         word: part.repeat_interleave(count, dim=1)
-        if word == "classes"
+        if word == "classes" and shared
         else part.reshape(len(part), part.shape[1] * count, -1)
         for word, part in parts.items()
     }
@@ -117,6 +131,24 @@ def _class_scores(parts: Mapping[str, Tensor], layout: OutputLayout) -> Tensor:
     return classes * objectness
 
 
+def _peaks(scores: Tensor, layout: OutputLayout, canvas: tuple[int, int]) -> Tensor:
+    """Scores [B, N, K], 0 where one of the eight neighbors in the map is higher."""
+    sides = [tuple(_cells(layout, stride, side) for side in canvas) for stride in layout.strides]
+    kept = []
+    for part, (height, width) in zip(
+        torch.split(scores, [math.prod(each) for each in sides], dim=1), sides, strict=True
+    ):
+        maps = part.transpose(1, 2).reshape(len(part), -1, height, width)
+        highest = functional.max_pool2d(maps, 3, stride=1, padding=1)
+        kept.append(maps.masked_fill(maps < highest, 0).flatten(2).transpose(1, 2))
+    return torch.cat(kept, dim=1)
+
+
+def _cells(layout: OutputLayout, stride: int, side: int) -> int:
+    """How many cells a side of the canvas has."""
+    return -(-side // stride) if layout.cells == "up" else side // stride
+
+
 def _activated(classes: Tensor, layout: OutputLayout) -> Tensor:
     if layout.activation == "softmax":
         return classes.softmax(dim=2)
@@ -134,7 +166,8 @@ def _boxes(parts: Mapping[str, Tensor], layout: OutputLayout, canvas: tuple[int,
         got = f"{codes.shape[1]} rows, and strides {layout.strides} of {height}x{width} have {len(points)}"
         raise InputError(f"outputs: got {got}", "onnx-layout")
     points, steps, sides = (part.to(codes.dtype) for part in (points, steps, sides))
-    if layout.coding == "distances":
+    if layout.coding in ("distances", "pixel-distances"):
+        steps = steps if layout.coding == "distances" else torch.ones_like(steps)
         near, far = (codes[..., :2] * steps, codes[..., 2:] * steps)
         return torch.cat((points - near, points + far), dim=2)
     first, second = layout.variances[0], codes.new_tensor(layout.variances[1:])
@@ -160,7 +193,7 @@ def references(layout: OutputLayout, canvas: tuple[int, int]) -> tuple[Tensor, T
     sized = layout.anchors or [[(side,) for side in priors] for priors in layout.priors]
     for level, stride in enumerate(layout.strides):
         priors = sized[level] if sized else ((float(stride),),) * layout.per_cell
-        rows, columns = (-(-side // stride) if layout.cells == "up" else side // stride for side in canvas)
+        rows, columns = (_cells(layout, stride, side) for side in canvas)
         y, x = torch.meshgrid(torch.arange(rows), torch.arange(columns), indexing="ij")
         cells = (torch.stack((x, y), dim=-1).reshape(-1, 2) + layout.offset) * stride
         points.append(cells.repeat_interleave(len(priors), dim=0))

@@ -23,11 +23,11 @@ COMMENTS = {  # of the lines of a file, by key
     "fit": "stretch, letterbox (centered), letterbox-corner (image at the top left)",
     "fill": "gray around a letterboxed image",
     "sampling": "antialiased (Pillow), opencv, tf1, torch or corners",
-    "columns": "box (4), objectness, score, label, image (1 each), classes, bins, other; word*N: N columns",
+    "columns": "box (4), center, size (2), objectness, score, label, image (1), classes, bins, count, other",
     "transposed": "outputs are [B, columns, N]",
     "box": "xyxy, yxyx, cxcywh or xywh",
     "unit": "pixels or fractions of the canvas",
-    "coding": "boxes, grid (YOLOX), distances (NanoDet), priors (SSD), linear (BlazeFace), anchors (YOLO) or tanh",
+    "coding": "boxes, grid (YOLOX), distances (NanoDet), pixel-distances (FCOS), priors (SSD), linear, anchors or tanh",
     "strides": "of the cells, in the order of the rows",
     "offset": "of a point in its cell, in cells",
     "activation": "left to apply to classes: none, sigmoid or softmax",
@@ -66,6 +66,7 @@ class _Meaning(Closed, frozen=True):
     priors: tuple[tuple[Finite, ...], ...] = ()
     variances: tuple[Finite, ...] = (0.1, 0.2)
     anchors: tuple[tuple[tuple[Finite, Finite], ...], ...] = ()
+    peaks: bool = False
     activation: str = "none"
     background: str = "none"
     objectness: str = "product"

@@ -14,7 +14,7 @@ from paretodet.transforms.resize_policy import FITS, CornerLetterbox, Letterbox,
 
 BoxForm = Literal["xyxy", "yxyx", "cxcywh", "xywh"]
 Unit = Literal["pixels", "fractions"]  # of the canvas
-Coding = Literal["boxes", "grid", "distances", "priors", "linear", "anchors", "tanh"]
+Coding = Literal["boxes", "grid", "distances", "pixel-distances", "priors", "linear", "anchors", "tanh"]
 Cells = Literal["up", "down"]
 Activation = Literal["none", "sigmoid", "softmax"]
 Background = Literal["none", "first", "last"]
@@ -24,8 +24,8 @@ Anchors = tuple[tuple[tuple[float, float], ...], ...]  # widths and heights of e
 Channels = Literal["rgb", "bgr"]
 PerChannel = tuple[float, float, float]
 
-WORDS = ("box", "objectness", "classes", "score", "label", "image", "bins", "other")
-WIDTHS = {"box": 4, "objectness": 1, "score": 1, "label": 1, "image": 1}  # columns; of the other words, the rest
+WORDS = ("box", "center", "size", "objectness", "classes", "score", "label", "image", "bins", "count", "other")
+WIDTHS = {"box": 4, "center": 2, "size": 2, "objectness": 1, "score": 1, "label": 1, "image": 1}  # of others, the rest
 POLICIES = FITS | {"letterbox-corner": CornerLetterbox}
 COUNT = "*"  # "classes*80": 80 columns
 
@@ -71,25 +71,27 @@ class OutputLayout:
     """What the outputs mean.
 
     `columns` gives for each output that is used the meaning of its last dimension, in order, as WORDS: "box" has 4
-    columns, "objectness", "score", "label" and "image" one, "classes" (a score for each class), "bins" (a distribution
-    for each side of a box) and "other" (not used) the rest, or the number behind a "*". Outputs that hold the same
-    word, such as one for each stride, are joined in order.
+    columns, "center" and "size", which make a box, two, "objectness", "score", "label" and "image" one, "classes" (a
+    score for each class), "bins" (a distribution for each side of a box) and "other" (not used) the rest, or the number
+    behind a "*". Outputs that hold the same word, such as one for each stride, are joined in order. "count" is the only
+    word of an output [B] or [B, 1]: how many rows of the others are detections.
     """
 
     columns: tuple[tuple[str, tuple[str, ...]], ...]
     transposed: bool = False  # outputs are [B, columns, N]
     box: BoxForm = "xyxy"
     unit: Unit = "pixels"
-    coding: Coding = "boxes"  # "grid": offsets from cells and log sizes; "distances": from points to the four sides;
-    # "priors": SSD's; "linear": offsets and sizes in shares of priors (BlazeFace); "anchors": YOLOv5's, of sigmoids;
-    # "tanh": FastestDet's, a tanh of offsets from cells and a sigmoid of sizes as fractions
+    coding: Coding = "boxes"  # "grid": offsets from cells and log sizes; "distances": from points to the four sides, in
+    # cells or in pixels; "priors": SSD's; "linear": offsets and sizes in shares of priors (BlazeFace); "anchors":
+    # YOLOv5's, of sigmoids; "tanh": FastestDet's, a tanh of offsets from cells and a sigmoid of sizes as fractions
     strides: tuple[int, ...] = ()  # of the cells, px; in the order of the rows
     offset: float = 0.5  # of a point inside its cell, in cells
     per_cell: int = 1  # rows of a cell, where it has no priors
     cells: Cells = "up"  # how side / stride is rounded
     priors: tuple[tuple[float, ...], ...] = ()  # sides of the square priors of each stride, px
     variances: tuple[float, ...] = (0.1, 0.2)  # of the codes of priors: of centers, and of sizes or of widths, heights
-    anchors: Anchors = ()
+    anchors: Anchors = ()  # of coding "anchors", or of "priors" that are not square
+    peaks: bool = False  # whether a score counts only where its neighbors in the map are not higher (CenterNet)
     activation: Activation = "none"  # that is left to apply to classes and objectness
     background: Background = "none"  # a class that is none
     objectness: Objectness = "product"  # how it is joined with the classes; "powers": its 0.6th times their 0.4th
@@ -116,13 +118,20 @@ class OutputLayout:
         words = self.words
         for word in words:
             _one_of("columns", word, WORDS)
-        _check(bool({"box", "bins"} & set(words)), "columns: no output has a box or bins")
+        joined = {"center", "size"} <= set(words)
+        _check(
+            joined or bool({"box", "bins"} & set(words)), "columns: no output has a box, a center and a size, or bins"
+        )
         _check("classes" in words or "score" in words, "columns: no output has classes or a score")
+        _check("count" not in words or "score" in words, "columns: a count is of rows with a score")
         _check(self.coding == "boxes" or bool(self.strides), f"strides: coding {self.coding!r} needs them")
         _check(len(self.variances) in (2, 3), "variances: two or three numbers, of centers, sizes, or widths, heights")
         _check("bins" not in words or self.coding == "distances", "coding: bins are of distances")
-        for name, codings in (("priors", ("priors", "linear")), ("anchors", ("anchors",))):
-            expected = len(self.strides) if self.coding in codings else 0
+        _check(not self.peaks or bool(self.strides), "peaks: are of maps, whose strides are needed")
+        oblong = self.coding == "anchors" or (self.coding == "priors" and bool(self.anchors))
+        square = self.coding in ("priors", "linear") and not oblong
+        for name, needed in (("priors", square), ("anchors", oblong)):
+            expected = len(self.strides) if needed else 0
             _check(len(getattr(self, name)) == expected, f"{name}: one list a stride")
 
     @property
@@ -145,6 +154,8 @@ class OutputLayout:
         parts.append({"boxes": f"boxes {self.box} in {self.unit}"}.get(self.coding, f"boxes coded as {self.coding}"))
         if "objectness" in self.words:
             parts.append("objectness")
+        if self.peaks:
+            parts.append("peaks")
         if self.activation != "none":
             parts.append(f"{self.activation} to apply")
         if self.background != "none":

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 
+import torch
 from torch import Tensor
 
 from paretodet.errors import InputError, words
@@ -15,6 +16,7 @@ FEW = 0.05  # of the rows that are looked at
 TINY = 2.0  # px: no detector finds only boxes that are smaller
 AROUND = 0.25  # of the canvas, by which the center of a box may lie outside of it
 HUGE = 4.0  # times the canvas
+ROUNDED, COARSE = 4096, 0.02  # numbers of an output that show its steps, and the largest step of scores
 MANY = 50  # rows that make a property of all of them no accident
 
 
@@ -64,12 +66,19 @@ def _scores(outputs: Mapping[str, Tensor], layout: OutputLayout) -> str | None:
     if layout.activation != "none":
         return None
     parts = split(outputs, layout)
-    clamped = layout.objectness == "geometric-mean"
+    clamped, edge = layout.objectness == "geometric-mean", EDGE + _rounding(outputs, layout)
     for word in ("score", "classes") if clamped else ("score", "objectness", "classes"):
         low, high = (float(parts[word].min()), float(parts[word].max())) if word in parts else (0.0, 1.0)
-        if low < -EDGE or high > 1 + EDGE:
+        if low < -edge or high > 1 + edge:
             return f"{word}: numbers from {low:.3g} to {high:.3g}, not in 0..1"
     return None
+
+
+def _rounding(outputs: Mapping[str, Tensor], layout: OutputLayout) -> float:
+    """Half the step of outputs that were rounded to 8 bits, which a score of 1 may be above it; 0 for others."""
+    levels = [torch.unique(outputs[name]) for name, _ in layout.columns if outputs[name].numel() >= ROUNDED]
+    steps = [float(torch.diff(each).min()) for each in levels if 1 < len(each) <= 256]
+    return max((step / 2 for step in steps if step <= COARSE), default=0.0)
 
 
 def _labels(decoded: Decoded, outputs: Mapping[str, Tensor], layout: OutputLayout) -> str | None:

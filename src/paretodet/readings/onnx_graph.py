@@ -53,18 +53,26 @@ class OnnxGraph:
 
     def tail(self, output: str) -> frozenset[str]:
         """The operators between an output and the layers with weights that it depends on."""
+        nodes = (node for node in self._behind(output) if node.operator not in LAYERS)
+        return frozenset(name for node in nodes for name in (node.operator, *node.inner))
+
+    def weights(self, output: str) -> frozenset[str]:
+        """The names that the last layers with weights before an output read."""
+        return frozenset(name for node in self._behind(output) if node.operator in LAYERS for name in node.inputs)
+
+    def _behind(self, output: str) -> Iterator[Node]:
+        """The nodes from an output back to the first layers with weights on every way."""
         made_by = {name: node for node in self.nodes for name in node.outputs}
-        waiting, seen, found = [output], set[str](), set[str]()
+        waiting, seen = [output], set[str]()
         while waiting:
             name = waiting.pop()
             if name in seen or name not in made_by:
                 continue
             seen.add(name)
             node = made_by[name]
+            yield node
             if node.operator not in LAYERS:
-                found.update((node.operator, *node.inner))
                 waiting += node.inputs
-        return frozenset(found)
 
     def head(self, name: str) -> tuple[Node, ...]:
         """The nodes between an input and the first layers with weights."""

@@ -23,7 +23,7 @@ PHOTOGRAPHS = 4  # that are looked at, until one has a detection
 NAMED = 2  # readings in a message
 KNOWN = (
     "YOLO's rows [B, N, 5 + K] or [B, 4 + K, N], finished rows [B, N, 6], boxes [B, N, 4] with scores and labels, "
-    "dets [B, N, 5] with labels, boxes and logits, and the heads of face detectors, NanoDet and PicoDet"
+    "dets [B, N, 5] with labels, boxes and logits, and the heads of face detectors, NanoDet, PicoDet and MMDetection"
 )
 Run = Callable[[np.ndarray, Normalization, ResizePolicy], Mapping[str, Tensor]]
 

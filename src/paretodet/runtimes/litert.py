@@ -26,6 +26,7 @@ from paretodet.runtimes.graph import Feed, FileSession, GraphRuntime, Port, Prog
 from paretodet.runtimes.parts import PartsRuntime, PartsSession
 from paretodet.runtimes.unselected import UnselectedSession
 from paretodet.types import Detections, Images
+from paretodet.weights.formats.tflite import POSTPROCESS, calls
 
 LAYERS = {"BATCH_MATMUL", "CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED", "TRANSPOSE_CONV"}
 PRECISIONS = {
@@ -69,9 +70,9 @@ class LiteRt(PartsRuntime):
     def compile(self, folder: Path, part: str) -> "LiteRtPart":
         return LiteRtPart(self.open(folder / f"{part}.tflite"), part)
 
-    def open(self, path: Path) -> "LiteRtProgram":
+    def open(self, path: Path, *, signed: bool = True) -> "LiteRtProgram":
         """Raises ValueError if LiteRT cannot run the file."""
-        return LiteRtProgram(path, self.threads or torch.get_num_threads())
+        return LiteRtProgram(path, self.threads or torch.get_num_threads(), signed=signed)
 
     def for_file(self, network: OnnxNetwork) -> "LiteRtFiles":
         """The runtime of files whose outputs are recognized."""
@@ -260,13 +261,18 @@ class LiteRtFileSession(FixedSession):
     def __init__(self, network: ArtifactNetwork, runtime: LiteRt) -> None:
         start = perf_counter()
         self.runtime, self.fit, self.score = runtime, network.fit, network.score
-        self.program, self.canvas = runtime.open(network.path), network.fit.canvas((1, 1))
+        self.program, self.canvas = runtime.open(network.path, signed=False), network.fit.canvas((1, 1))
         self.compile_ms, self.layers = round(1000 * (perf_counter() - start), 3), self.program.precisions()
         self.versions = *runtime.settings(), _share([self.program])
         (self.input, *others), outputs = self.program.inputs, self.program.outputs
+        written = [call.writes for call in calls(network.path) if call.operator == POSTPROCESS]
+        self.names = written[-1] if written else ()  # a converter may have put the outputs into another order
         if others or self.input.type != "uint8" or len(outputs) != len(POSTPROCESSED):
             message = f"{network.path}: takes {self.input.type} and returns {len(outputs)} tensors, allowed uint8 and 4"
             raise InputError(message, "graph-failed")
+        if set(self.names) != {port.name for port in outputs}:
+            message = f"{network.path}: returns others than the tensors of {POSTPROCESS}; give module:make"
+            raise InputError(f"{message} (docs/how-to/own-model.md)", "graph-failed")
 
     @property
     def identity(self) -> Mapping[str, Any]:
@@ -278,7 +284,7 @@ class LiteRtFileSession(FixedSession):
     def infer(self, images: Images) -> Detections:
         pixels = images.pixels.permute(0, 2, 3, 1).contiguous()
         outputs = self.program({self.input.name: pixels.numpy()})
-        return postprocessed([torch.from_numpy(values) for values in outputs.values()], self.canvas, self.score)
+        return postprocessed([torch.from_numpy(outputs[name]) for name in self.names], self.canvas, self.score)
 
 
 POSTPROCESSED = ("boxes", "labels", "scores", "count")

@@ -97,7 +97,7 @@ def reading_of(looker: Looker, layout: FileLayout | None, images: Sequence[np.nd
 
 def without_batch(reading: Reading, outputs: Mapping[str, tuple[Any, ...]]) -> bool:
     """Whether a call can take one image only, as rows have no dimension for images."""
-    boxes = next(name for name, kinds in reading.layout.outputs.columns if {"box", "bins"} & _words(kinds))
+    boxes = next(name for name, kinds in reading.layout.outputs.columns if {"box", "size", "bins"} & _words(kinds))
     return reading.layout.outputs.one_image or len(outputs.get(boxes, ())) == 2
 
 

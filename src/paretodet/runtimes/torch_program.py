@@ -1,6 +1,7 @@
 """Programs of torch in files, as torch executes them: TorchScript by its interpreter, torch.export's by their graph.
 
-Opening such a file can run code of its author, so a source asks for trust before.
+Opening such a file can run code of its author, so a source asks for trust before; one that is not trusted is loaded
+without what torch would run as code.
 """
 
 import warnings
@@ -15,6 +16,7 @@ from torch import Tensor
 from torch.utils._pytree import tree_leaves
 
 from paretodet.errors import InputError, first_line
+from paretodet.export.pt2 import load_of_others
 from paretodet.layers.device import known_device
 from paretodet.network import Network, OnnxNetwork
 from paretodet.readings.conventions import ultralytics
@@ -35,6 +37,7 @@ class TorchPrograms(GraphRuntime):
     forms: ClassVar[tuple[str, ...]] = ("torch-program",)
     libraries: ClassVar[tuple[str, ...]] = ()
     size: tuple[int, int] | None = None  # (height, width) of the canvas; None: as the file states
+    trusted: bool = False
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -46,10 +49,10 @@ class TorchPrograms(GraphRuntime):
         return FileSession(network, self.for_file(network))
 
     def for_file(self, network: OnnxNetwork) -> "TorchPrograms":
-        return replace(self, size=network.size)
+        return replace(self, size=network.size, trusted=network.trusted)
 
     def compile(self, path: Path) -> "TorchProgram":
-        return TorchProgram(path, self.device, self.size)
+        return TorchProgram(path, self.device, self.size, trusted=self.trusted)
 
     def settings(self) -> tuple[tuple[str, str], ...]:
         return ()  # the version of torch is in every row
@@ -58,10 +61,10 @@ class TorchPrograms(GraphRuntime):
 class TorchProgram:
     """A loaded program, whose outputs are known by one run. Raises InputError if torch cannot load or run it."""
 
-    def __init__(self, path: Path, device: str, size: tuple[int, int] | None) -> None:
+    def __init__(self, path: Path, device: str, size: tuple[int, int] | None, *, trusted: bool) -> None:
         self.path, self.device = path, device
         height, width = size or ultralytics.canvas(read_graph(path).metadata) or (SIDE, SIDE)
-        self.call, kind, stated = _loaded(path, device)
+        self.call, kind, stated = _loaded(path, device, trusted)
         shape = tuple(
             side if isinstance(side, int) else usual for side, usual in zip(stated, (1, 3, height, width), strict=True)
         )
@@ -93,11 +96,11 @@ class TorchProgram:
         return {f"output{index}": value for index, value in enumerate(tensors)}
 
 
-def _loaded(path: Path, device: str) -> tuple[Any, torch.dtype, Sequence[Any]]:
+def _loaded(path: Path, device: str, trusted: bool) -> tuple[Any, torch.dtype, Sequence[Any]]:
     """The program on a device, and type and shape of its images, of which open sizes are no integers."""
     try:
         if path.suffix == ".pt2":
-            program = torch.export.load(path)
+            program = torch.export.load(path) if trusted else load_of_others(path)
             module: Any = program.module(check_guards=False).to(device)
             image = _image(program)
             return module, image.dtype, tuple(image.shape)

@@ -1,14 +1,18 @@
-"""The published accuracy of the hub's models, torch-free: COCO val2017 in percent, for square inputs.
+"""The published accuracy of the hub's models and of torchvision's, torch-free: COCO val2017 in percent.
 
-AP50 is given where the authors state it; D-FINE's N and the DEIMv2 models below S were published with AP only.
+The hub's are for square inputs, with AP50 where the authors state it; D-FINE's N and the DEIMv2 models below S were
+published with AP only. torchvision's are those of its metadata.
 """
 
 import json
 from importlib.resources import files
+from typing import Any
 
 from paretodet.detectors.catalogue import DetectorEntry, PublishedAP, by_split
+from paretodet.sources import torchvision_models
 from paretodet.sources.hub_models import MODELS
 
+SPLIT = "val2017"
 D_FINE = "github.com/Peterande/D-FINE README, trained on COCO only"
 D_FINE_SM = f"{D_FINE}; AP50: Peng et al. 2024 (arXiv 2410.13842), appendix, comparison with lighter detectors"
 D_FINE_LX = f"{D_FINE}; AP50: Peng et al. 2024 (arXiv 2410.13842) Table 1"
@@ -36,32 +40,54 @@ PUBLISHED: dict[str, tuple[PublishedAP, ...]] = {
 }
 
 
+TORCHVISION: dict[str, tuple[PublishedAP, ...]] = {
+    f"{torchvision_models.PREFIX}{name}": (
+        PublishedAP(
+            split=SPLIT,
+            ap=model.ap,
+            mask_ap=model.mask_ap,
+            source=f"torchvision's metadata of {model.weights}.COCO_V1",
+        ),
+    )
+    for name, model in torchvision_models.MODELS.items()
+}
+
+
 def entries() -> tuple[DetectorEntry, ...]:
-    """The hub's models as lines of `paretodet list`; `counts.json` holds the counts that need a built network."""
+    """These models as lines of `paretodet list`; `counts.json` holds the numbers that need a built network."""
     counts = json.loads(files("paretodet.sources").joinpath("counts.json").read_text())
-    return tuple(_entry(name, known[0], counts[name]) for name, known in PUBLISHED.items())
+    listed = (*PUBLISHED.items(), *TORCHVISION.items())
+    return tuple(_entry(name, known[0], counts[name]) for name, known in listed)
 
 
-def _entry(name: str, known: PublishedAP, counted: dict[str, int]) -> DetectorEntry:
-    key = name.removeprefix("hf:")
-    model = MODELS[key]
+def _entry(name: str, known: PublishedAP, counted: dict[str, Any]) -> DetectorEntry:
+    own = _hub(name) if name in PUBLISHED else _torchvision(name)
     return DetectorEntry(
         name=name,
-        meta_architecture=key.partition("-")[0],
-        backbone=model.backbone,
-        height=model.side,
-        width=model.side,
         output_stride=None,
-        proposals=None,
-        classes=80,
         flops=2 * counted["macs"],
         ap=known.ap,
         ap50=known.ap50,
-        mask_ap=None,
-        mask_ap50=None,
+        mask_ap=known.mask_ap,
+        mask_ap50=known.mask_ap50,
         ap_split=known.split,
         ap_source=known.source,
         published=by_split([known]),
         assumption=None,
-        **counted,
+        **own | counted,
     )
+
+
+def _hub(name: str) -> dict[str, Any]:
+    key = name.removeprefix("hf:")
+    side = MODELS[key].side
+    shape = {"height": side, "width": side, "proposals": None, "classes": 80}
+    return {"meta_architecture": key.partition("-")[0], "backbone": MODELS[key].backbone, **shape}
+
+
+def _torchvision(name: str) -> dict[str, Any]:
+    """What its name says; canvas, proposals and classes are counted."""
+    architecture, _, rest = name.removeprefix(torchvision_models.PREFIX).partition("_")
+    backbone = next(each for each in torchvision_models.BACKBONES if rest.startswith(each))
+    known = torchvision_models.ARCHITECTURES
+    return {"meta_architecture": known.get(architecture, architecture), "backbone": backbone}

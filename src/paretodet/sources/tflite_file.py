@@ -1,11 +1,13 @@
 """LiteRT files of detectors.
 
-Those that end in POSTPROCESS select their detections themselves, as TensorFlow's converter writes SSDs; what the
-outputs of others mean is recognized as of ONNX files, or given as a layout.
+Those that take uint8 and end in POSTPROCESS select their detections themselves, as TensorFlow's converter writes SSDs;
+what the outputs of others mean, and how their pixels are scaled, is recognized as of ONNX files, or given as a layout.
 """
 
 from functools import partial
 from pathlib import Path
+
+import torch
 
 from paretodet.bench.candidate import ModelInfo
 from paretodet.config import CandidateConfig
@@ -17,8 +19,7 @@ from paretodet.sources.onnx_file import file_network
 from paretodet.sources.source import Source
 from paretodet.transforms.resize_policy import Stretch
 from paretodet.weights.formats import tflite
-
-POSTPROCESS = "TFLite_Detection_PostProcess"  # decodes and suppresses; LiteRT has it built in
+from paretodet.weights.formats.tflite import POSTPROCESS
 
 
 class TfliteFile(Source):
@@ -43,7 +44,7 @@ class TfliteFile(Source):
         stated = tflite.metadata(path)
         operators = _operators(path)
         labels = config.labels or stated.get("labels", ())
-        if not operators:
+        if not operators or tflite.input_types(path) == [torch.float32]:
             return file_network(config, form=self.form, labels=labels, weights=sha256(path))
         height, width = _canvas(path)
         if unused := [name for name in ("nms", "fit", "layout") if getattr(config, name) is not None]:

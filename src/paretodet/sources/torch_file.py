@@ -1,15 +1,23 @@
 """Programs of torch in files: TorchScript archives (.torchscript) and programs of torch.export (.pt2)."""
 
+from dataclasses import replace
+from pathlib import Path
+
 from paretodet.config import CandidateConfig
 from paretodet.errors import InputError
+from paretodet.export.pt2 import UnsafeProgram, check_of_others
 from paretodet.network import OnnxNetwork
 from paretodet.sources.onnx_file import OnnxFile
 
-ENDINGS = (".torchscript", ".pt2")
+EXPORTED = ".pt2"
+ENDINGS = (".torchscript", EXPORTED)
 
 
 class TorchFile(OnnxFile):
-    """A detector whose file holds code, which runs when torch opens it: so it is opened only if it is trusted."""
+    """A detector whose file can hold code, which runs when torch opens it: so it is opened only if it is trusted.
+
+    A program of torch.export that provably computes with tensors alone needs no trust.
+    """
 
     options = (OnnxFile.options - {"precision", "calibration", "allow_fallback"}) | {"trust"}
     form = "torch-program"
@@ -18,9 +26,20 @@ class TorchFile(OnnxFile):
         return name.endswith(ENDINGS)
 
     def load(self, config: CandidateConfig) -> OnnxNetwork:
-        """Raises InputError unless the config trusts the file."""
+        """Raises InputError unless the config trusts the file, or it holds nothing that could run as code."""
         self.check(config.name)
-        if not config.trust:
-            message = f"{config.name}: opening it can run code of its author; add --trust if you trust the file"
+        if not config.trust and (why := _unsafe(Path(config.name))) is not None:
+            message = f"{config.name}: opening it can run code of its author{why}; add --trust if you trust the file"
             raise InputError(message, "trust-needed")
-        return super().load(config)
+        return replace(super().load(config), trusted=bool(config.trust))
+
+
+def _unsafe(path: Path) -> str | None:
+    """What may run as code, as a parenthesis; None if nothing does."""
+    if path.suffix != EXPORTED:
+        return ""
+    try:
+        check_of_others(path)
+    except UnsafeProgram as error:
+        return f" ({error.reason})"
+    return None

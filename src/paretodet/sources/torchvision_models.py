@@ -3,6 +3,13 @@
 from dataclasses import dataclass
 
 PREFIX = "tv:"
+ARCHITECTURES = {  # how a name begins -> the architecture, where the word is another
+    "fasterrcnn": "faster_rcnn",
+    "maskrcnn": "mask_rcnn",
+    "ssd300": "ssd",
+    "ssdlite320": "ssdlite",
+}
+BACKBONES = ("resnet50", "mobilenet_v3_large", "vgg16")
 
 
 @dataclass(frozen=True, kw_only=True)

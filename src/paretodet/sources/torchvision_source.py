@@ -8,10 +8,10 @@ from paretodet.detectors.catalogue import PublishedAP
 from paretodet.detectors.families import UnknownName
 from paretodet.errors import InputError
 from paretodet.extras import require
+from paretodet.sources.published import TORCHVISION
 from paretodet.sources.source import Source
-from paretodet.sources.torchvision_models import MODELS, PREFIX
+from paretodet.sources.torchvision_models import PREFIX
 
-SPLIT = "val2017"
 OURS = ("runtime", "precision")  # options of networks that a runtime of ours executes
 
 
@@ -27,17 +27,12 @@ class Torchvision(Source):
         return name.startswith(PREFIX)
 
     def check(self, name: str) -> None:
-        known = [f"{PREFIX}{model}" for model in MODELS]
-        if name not in known:
-            near = difflib.get_close_matches(name, known, n=3, cutoff=0)
+        if name not in TORCHVISION:
+            near = difflib.get_close_matches(name, TORCHVISION, n=3, cutoff=0)
             raise UnknownName(f"{name!r} is no detector of torchvision known here; the nearest: {', '.join(near)}")
 
     def published(self, name: str) -> tuple[PublishedAP, ...]:
-        model = MODELS.get(name.removeprefix(PREFIX))
-        if model is None:
-            return ()
-        source = f"torchvision's metadata of {model.weights}.COCO_V1"
-        return (PublishedAP(split=SPLIT, ap=model.ap, mask_ap=model.mask_ap, source=source),)
+        return TORCHVISION.get(name, ())
 
     def check_options(self, config: CandidateConfig) -> None:
         for name in OURS:

@@ -17,7 +17,7 @@ from paretodet.frontier.features import Features, of_names
 from paretodet.frontier.values import FULL_PRECISION, MEASURED, Floats, noun
 from paretodet.records.measurement import Measurement, accuracy_of
 from paretodet.records.row_id import canonical, job_key
-from paretodet.sources.published import entries as hub_entries
+from paretodet.sources.published import entries as entries_of_others
 from paretodet.sweep.estimates import with_estimated_ap
 from paretodet.sweep.grid import parsed
 
@@ -189,4 +189,4 @@ def _nearest(part: DetectorName) -> DetectorEntry | None:
 
 @cache
 def _entries() -> dict[str, DetectorEntry]:
-    return {entry.name: entry for entry in (*catalogue.entries(), *hub_entries())}
+    return {entry.name: entry for entry in (*catalogue.entries(), *entries_of_others())}

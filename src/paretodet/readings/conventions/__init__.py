@@ -10,9 +10,11 @@ from paretodet.readings.conventions import (
     finished_rows,
     gfl,
     mmdeploy,
+    mmdet,
     other_tasks,
     own,
     stated_rows,
+    tflite_postprocess,
     triples,
     ultralytics,
     yolo_fastestv2,
@@ -23,10 +25,12 @@ CONVENTIONS: tuple[Convention, ...] = (
     own.CONVENTION,  # by metadata
     ultralytics.CONVENTION,
     other_tasks.CONVENTION,  # refuses by name
+    mmdet.CONVENTION,  # by the names of its layers
     faces.CONVENTION,
     blazeface.CONVENTION,
     fastestdet.CONVENTION,
     yolo_fastestv2.CONVENTION,
+    tflite_postprocess.CONVENTION,
     triples.CONVENTION,
     mmdeploy.CONVENTION,
     detr.CONVENTION,

@@ -25,6 +25,7 @@ from paretodet.weights.file_format import FileFormat
 from paretodet.weights.safe import WeightsError
 from paretodet.weights.wire import mapped
 
+POSTPROCESS = "TFLite_Detection_PostProcess"  # a custom operator: decodes and suppresses; LiteRT has it built in
 IDENTIFIER = b"TFL3"
 OPERATORS, GRAPHS, BUFFERS, METADATA = 1, 2, 4, 6  # fields of the table Model
 CUSTOM = 1  # of OperatorCode
@@ -94,11 +95,19 @@ def metadata(path: Path) -> dict[str, Any]:
 
 def input_shapes(path: Path) -> list[tuple[int, ...]]:
     """The shapes of the inputs of a LiteRT file. Raises WeightsError if it cannot be read."""
+    return [tuple(tensor.numbers(SHAPE, "<i", DIMENSIONS)) for tensor in _inputs(path)]
+
+
+def input_types(path: Path) -> list[torch.dtype | None]:
+    """The types of the inputs of a LiteRT file, None for one that is not known. Raises as `input_shapes`."""
+    return [TYPES.get(tensor.number(TYPE, "<b")) for tensor in _inputs(path)]
+
+
+def _inputs(path: Path) -> list[FlatTable]:
     try:
         graph = _graph(FlatTable.root(_content(path)))
         tensors = graph.tables(TENSORS)
-        places = graph.numbers(INPUTS, "<I", DIMENSIONS)
-        return [tuple(tensors[place].numbers(SHAPE, "<i", DIMENSIONS)) for place in places]
+        return [tensors[place] for place in graph.numbers(INPUTS, "<I", DIMENSIONS)]
     except NOT_LEGIBLE as error:
         raise WeightsError(f"{path}: not a LiteRT file that can be read ({error})", "weights-format") from None
 
