@@ -48,6 +48,7 @@ def test_a_machine_is_described_by_what_is_known() -> None:
 
 def test_a_label_is_the_name_of_a_machine() -> None:
     board = {"label": "board-1", "cpu": "Cortex-A76", "cores_logical": 4}
-    machines = [Machine(f"{place}abc", describe(board | {"label": f"board-{place}"}), 1) for place in (1, 2)]
-    assert machines[0].name == "board-1, Cortex-A76, 4 cores" and choose(machines, "board-2") == machines[1]
-    assert short_names(machines) == {"1abc": "board-1", "2abc": "board-2"}
+    machines = [Machine(f"{place}abc", describe(board | {"label": f"board-{place}"}), 1) for place in (1, 10)]
+    assert machines[0].name == "board-1, Cortex-A76, 4 cores"
+    assert [choose(machines, wanted) for wanted in ("Board-1", "board-10")] == machines
+    assert short_names(machines) == {"1abc": "board-1", "10abc": "board-10"}

@@ -38,13 +38,14 @@ def measured_there(
     plan_of: Callable[[int], "Plan"],
     store: str,
 ) -> "list[Measurement]":
-    """The rows of these names with the options of `measuring.expand`, with a progress bar.
+    """The rows of these names with the options of `measuring.expand`, with a progress bar, without the calibration's.
 
     `here` are the values of options that only this machine can honor, and `plan_of` makes the plan for a number of
     candidates. Exits with status 130 if it is interrupted. Raises InputError.
     """
     from paretodet.places.fleet import measure_elsewhere
     from paretodet.places.place import Request
+    from paretodet.places.runner import CALIBRATION
     from paretodet.records.store import Store
 
     _check_options({**here, **{option: options[field] for field, option in OF_FILES.items()}})
@@ -56,7 +57,8 @@ def measured_there(
         try:
             for row in measure_elsewhere(place, request, store=Store(store, notify=note), on_progress=bar, notify=note):
                 bar.finished(row, with_runtime=True)
-                rows.append(row)
+                if row.name != CALIBRATION:
+                    rows.append(row)
         except KeyboardInterrupt:
             note(f"Interrupted: {len(rows)} rows are stored. Run the same command to continue.")
             raise typer.Exit(130) from None

@@ -46,10 +46,13 @@ def short_names(machines: Sequence[Machine]) -> dict[str, str]:
 
 
 def choose(machines: Sequence[Machine], wanted: str) -> Machine:
-    """The machine whose fingerprint begins with `wanted`, or whose name contains it.
+    """The machine whose fingerprint begins with `wanted`, or whose name contains it, or begins with it as its label.
 
     Raises InputError with the machines that there are if it is not exactly one.
     """
+    called = [each for each in machines if each.name.lower().startswith(f"{wanted.strip().lower()}, ")]
+    if len(called) == 1:
+        return called[0]
     matching = [each for each in machines if _matches(each, wanted.strip().lower())]
     if len(matching) == 1:
         return matching[0]
