@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from paretodet.places.runner import PROTOCOL
+
 SSH = """
 import json, os, signal, sys
 from paretodet.records.measurement import Measurement
@@ -18,7 +20,7 @@ MACHINE = "abcdefabcdef"
 def send(**message):
     print(json.dumps(message), flush=True)
 
-def hello(version=__version__, protocol=1):
+def hello(version=__version__, protocol=PROTOCOL):
     send(hello={"version": version, "protocol": protocol})
     send(identity={"machine": MACHINE, "versions": {"python": "3"}})
 
@@ -55,7 +57,7 @@ def program(folder: Path, name: str, text: str) -> Path:
 
 def ssh(folder: Path, body: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Puts an `ssh` that runs `body`, and an `scp` that writes down its arguments, before all others on PATH."""
-    program(folder, "ssh", f"{SSH}\n{textwrap.dedent(body)}")
+    program(folder, "ssh", f"PROTOCOL = {PROTOCOL}\n{SSH}\n{textwrap.dedent(body)}")
     program(folder, "scp", f"import sys; open({str(folder / 'copied')!r}, 'a').write(repr(sys.argv[1:]) + '\\n')")
     monkeypatch.setenv("PATH", f"{folder}{os.pathsep}{os.environ['PATH']}")
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join(sys.path))

@@ -125,7 +125,7 @@ SHARED = {
 }
 LIBRARIES = {
     "ai_edge_litert", "cv2", "executorch", "filelock", "hotcoco", "jinja2", "litert_torch", "mlflow", "msgspec", "ncnn",
-    "nncf", "onnxruntime", "onnxscript", "openvino", "pnnx", "simplejpeg", "sqlalchemy", "tensorboardX", "timm",
+    "nncf", "onnxruntime", "onnxscript", "openvino", "pnnx", "ray", "simplejpeg", "sqlalchemy", "tensorboardX", "timm",
     "torchvision", "transformers", "vl_convert", "wandb",
 }  # fmt: skip
 

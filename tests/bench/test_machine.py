@@ -27,6 +27,15 @@ def test_the_fingerprint_depends_on_a_quota() -> None:
     assert len({fingerprint({**known, "cpu_quota": cores}) for cores in (None, 0.5, 1.5)}) == 3
 
 
+def test_a_label_tells_equal_machines_apart(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(machine.LABEL, raising=False)
+    found = {fingerprint(facts())}
+    for label in ("", "board-1", "board-2"):
+        monkeypatch.setenv(machine.LABEL, label)
+        found.add(fingerprint(facts()))
+    assert len(found) == 3 and facts()["label"] == "board-2"
+
+
 def test_the_fingerprint_of_older_rows_is_kept() -> None:
     assert fingerprint(dict.fromkeys(HARDWARE)) == "53b3d36a737a"
 

@@ -106,7 +106,7 @@ def test_a_place_that_answers_nonsense_only_is_left(bench: Bench) -> None:
     ("body", "says"),
     [
         ("hello(version='0.0.9')", "paretodet there is 0.0.9, here it is"),
-        ("hello(protocol=2)", "install this version there"),
+        ("hello(protocol=1)", "install this version there"),
         ("send(hello=3)", "paretodet there is None"),
         ("print('no', flush=True)\n" * 3 + "sys.exit('python3: No module named paretodet')", "pip install paretodet"),
         ("sys.exit('/usr/bin/python3: No module named paretodet.places')", "pip install paretodet"),
@@ -116,7 +116,7 @@ def test_a_place_that_answers_nonsense_only_is_left(bench: Bench) -> None:
         ("sys.exit('ssh: Could not resolve hostname board')", "Could not resolve hostname board"),
         ("hello(); sys.stdin.readline(); send(failed={'message': 'is busy', 'id': 'run-busy'})", "[run-busy]"),
         ("hello(); sys.stdin.readline(); send(failed={'message': 'odd', 'id': 'no-id'})", "[place-answer]"),
-        ("send(hello={'version': __version__, 'protocol': 1}); send(identity=4)", "which machine it is"),
+        ("send(hello={'version': __version__, 'protocol': PROTOCOL}); send(identity=4)", "which machine it is"),
         ("while True: print('yes')", "no runner"),
     ],
 )

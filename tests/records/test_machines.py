@@ -44,3 +44,11 @@ def test_a_machine_is_described_by_what_is_known() -> None:
     assert describe({"gpus": ["G"], "cpu": "C", "cores_logical": 4, "cores_allowed": 4}) == "G, C, 4 cores"
     assert describe({}) == "an unnamed machine"
     assert describe({"cpu": "C", "cores_logical": 4, "cpu_quota": 1.5}) == "C, 4 cores, CPU quota 1.5 cores"
+
+
+def test_a_label_is_the_name_of_a_machine() -> None:
+    board = {"label": "board-1", "cpu": "Cortex-A76", "cores_logical": 4}
+    machines = [Machine(f"{place}abc", describe(board | {"label": f"board-{place}"}), 1) for place in (1, 10)]
+    assert machines[0].name == "board-1, Cortex-A76, 4 cores"
+    assert [choose(machines, wanted) for wanted in ("Board-1", "board-10")] == machines
+    assert short_names(machines) == {"1abc": "board-1", "10abc": "board-10"}

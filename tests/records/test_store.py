@@ -108,6 +108,7 @@ def test_a_run_belongs_to_its_plan_and_machine(store: Store) -> None:
     runs = [store.open_run(["a"], machine="m"), store.open_run(["a"], machine="n"), store.open_run(["b"], machine="m")]
     assert len(set(runs)) == 3
     store.close_run(runs[0])
+    assert sorted(store.unfinished()) == [["a"], ["b"]]
     fresh = store.open_run(["a"], machine="m")
     assert fresh not in runs and store.open_run(["a"], machine="m") == fresh
     assert store.finished(fresh) == set()

@@ -3,6 +3,7 @@
 import hashlib
 import importlib.metadata
 import json
+import os
 import platform
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,6 +18,7 @@ LIBRARIES = (
     "torch", "numpy", "onnxruntime", "onnx", "openvino", "transformers", "torchvision", "timm", "tensorrt",
     "ai-edge-litert", "executorch", "opencv-python-headless", "pillow",
 )  # fmt: skip
+LABEL = "PARETODET_MACHINE"  # environment variable: what the user calls this machine
 HARDWARE = ("cpu", "cores_physical", "cores_logical", "cores_allowed", "memory_gib", "system", "architecture", "gpus")
 
 
@@ -38,14 +40,17 @@ def facts() -> dict[str, Any]:
         "gpus": gpus(),
         "driver": driver(),
         "cuda": cuda(),
+        **({"label": os.environ[LABEL]} if os.environ.get(LABEL) else {}),
     }
 
 
 def fingerprint(facts: dict[str, Any]) -> str:
-    """12 hex digits over the hardware and the CPU quota; software updates do not change them."""
+    """12 hex digits over the hardware, the CPU quota and the label; software updates do not change them."""
     stable = {key: facts[key] for key in HARDWARE}
     if facts.get("cpu_quota") is not None:  # so that a machine without one keeps the fingerprint of its older rows
         stable["cpu_quota"] = facts["cpu_quota"]
+    if facts.get("label"):  # likewise
+        stable["label"] = facts["label"]
     return hashlib.sha256(json.dumps(stable, sort_keys=True).encode()).hexdigest()[:12]
 
 

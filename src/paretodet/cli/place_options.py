@@ -10,7 +10,8 @@ On = Annotated[
     Option(
         "--on",
         metavar="PLACE",
-        help="Measure on another machine: ssh:HOST, ssh:USER@HOST, or adb:SERIAL (Android; adb: if there is one).",
+        help="Measure on another machine: ssh:HOST, ssh:USER@HOST, adb:SERIAL (Android; adb: if there is one); or on "
+        "those of a Ray cluster: ray:ADDRESS, ray:ADDRESS/LABEL (ray: for the cluster that runs here).",
         show_default="here",
     ),
 ]

@@ -1,4 +1,4 @@
-"""`--on`: measures on another machine."""
+"""`--on`: measures on another machine, or on those of a cluster."""
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -12,14 +12,14 @@ from paretodet.errors import InputError
 
 if TYPE_CHECKING:
     from paretodet.bench.job import Plan
-    from paretodet.places.place import RemotePlace
+    from paretodet.places.place import Fleet, RemotePlace
     from paretodet.records.measurement import Measurement
 
 OF_FILES = {"weights": "--weights", "calibration": "--calibrate", "labels": "--classes", "layout": "--layout"}
 
 
-def place_named(on: str | None, *, python: str | None, benchmark: Path | None) -> "RemotePlace | None":
-    """The place of `--on`; None for this machine. Raises InputError."""
+def place_named(on: str | None, *, python: str | None, benchmark: Path | None) -> "RemotePlace | Fleet | None":
+    """The place or fleet of `--on`; None for this machine. Raises InputError."""
     if on is None:
         if python or benchmark:
             raise InputError("--remote-python and --benchmark-binary: need --on beside them", "option-conflict")
@@ -30,7 +30,7 @@ def place_named(on: str | None, *, python: str | None, benchmark: Path | None) -
 
 
 def measured_there(
-    place: "RemotePlace",
+    place: "RemotePlace | Fleet",
     names: Sequence[str],
     options: Mapping[str, Any],
     *,
@@ -38,13 +38,14 @@ def measured_there(
     plan_of: Callable[[int], "Plan"],
     store: str,
 ) -> "list[Measurement]":
-    """The rows of these names with the options of `measuring.expand`, with a progress bar.
+    """The rows of these names with the options of `measuring.expand`, with a progress bar, without the calibration's.
 
     `here` are the values of options that only this machine can honor, and `plan_of` makes the plan for a number of
     candidates. Exits with status 130 if it is interrupted. Raises InputError.
     """
-    from paretodet.places.collect import measure_at
+    from paretodet.places.fleet import measure_elsewhere
     from paretodet.places.place import Request
+    from paretodet.places.runner import CALIBRATION
     from paretodet.records.store import Store
 
     _check_options({**here, **{option: options[field] for field, option in OF_FILES.items()}})
@@ -54,9 +55,10 @@ def measured_there(
     note(f"Measuring on {place.name}.")
     with ProgressBar() as bar:
         try:
-            for row in measure_at(place, request, store=Store(store, notify=note), on_progress=bar, notify=note):
+            for row in measure_elsewhere(place, request, store=Store(store, notify=note), on_progress=bar, notify=note):
                 bar.finished(row, with_runtime=True)
-                rows.append(row)
+                if row.name != CALIBRATION:
+                    rows.append(row)
         except KeyboardInterrupt:
             note(f"Interrupted: {len(rows)} rows are stored. Run the same command to continue.")
             raise typer.Exit(130) from None

@@ -64,9 +64,10 @@ class ProgressBar:
         return update
 
     def finished(self, row: "Measurement", *, with_runtime: bool = False) -> None:
-        """Prints a finished row above the bar, also in which runtime and precision it ran."""
+        """Prints a finished row above the bar, also in which runtime and precision it ran, and the machine's label."""
         latency = f"{row.latency_ms_p50:.1f} ms" if row.latency_ms_p50 is not None else row.error or ""
         name = f"{row.name} · {row.runtime} {row.precision}" if with_runtime else row.name
+        name += f" · {row.machine_facts['label']}" if row.machine_facts.get("label") else ""
         NOTES.print(f"{row.id[:8]}  {name}  {latency}  {row.validity}", markup=False, soft_wrap=True)
 
 

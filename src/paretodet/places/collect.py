@@ -2,7 +2,8 @@
 
 import json
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict
+from contextlib import suppress
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from paretodet.config import BUNDLE, is_bundle
 from paretodet.errors import InputError, words
 from paretodet.measuring import expand
 from paretodet.places.place import Identity, RemotePlace, Request
+from paretodet.places.runner import CALIBRATION
 from paretodet.reading import sha256
 from paretodet.records.measurement import Measurement
 from paretodet.records.row_id import job_key, stored_row, validated
@@ -38,21 +40,64 @@ def measure_at(
     receives the reason; then the next run of the same request measures that candidate again. Raises InputError if the
     place cannot be reached or cannot measure, the connection is lost, or no answer was a row.
     """
+    together = Together()
+    yield from measure_there(place, request, together, store=store, on_progress=on_progress, notify=notify)
+    together.close(store)
+
+
+@dataclass
+class Together:
+    """What several places know of each other that measure one request."""
+
+    complete: dict[str, str] = field(default_factory=dict)  # name of a place -> its run, which has all rows
+    artifacts: dict[str, tuple[str, str]] = field(default_factory=dict)  # job -> hash of its artifact, and where
+
+    def close(self, store: Store) -> None:
+        """Ends the complete runs, so that the same request measures anew."""
+        for run in self.complete.values():
+            store.close_run(run)
+
+    def check(self, place: str, key: str, row: Measurement) -> None:
+        """Raises InputError if a row is of another artifact than that of another place for the same job."""
+        if row.error is None and row.artefact:
+            known, where = self.artifacts.setdefault(key, (row.artefact, place))
+            if known != row.artefact:
+                raise InputError(
+                    f"its artifact has another hash ({row.artefact:.12}) than on {where} ({known:.12}); install the "
+                    "same versions on both, or measure a bundle",
+                    "place-answer",
+                )
+
+
+def measure_there(
+    place: RemotePlace,
+    request: Request,
+    together: Together,
+    *,
+    store: Store,
+    on_progress: Callable[[Progress], None],
+    notify: Callable[[str], None],
+) -> Iterator[Measurement]:
+    """As `measure_at`, beside other places of the same request; the run stays open until `together` is closed."""
     asked = asked_jobs(request)
     with place.connect(request) as session:
         run = store.open_run(_plan_of(place, request, session.identity), machine=session.identity.machine)
         with only_process(store, run):
             earlier = store.rows(run=run)
+            keys = set[str]()
+            received = _Received(place.name, asked, run, session.identity, keys, together)
+            for known in earlier:
+                keys.add(key := job_key(known.name, known.job))
+                with suppress(InputError):  # it was checked before
+                    together.check(place.name, key, known)
             yield from earlier
-            keys = {job_key(row.name, row.job) for row in earlier}
-            received = _Received(place.name, asked, run, session.identity, keys)
             for message in session.measure(request, run=run, finished=frozenset(keys)):
                 row = received(message, on_progress, notify)
                 if row:
                     store.append(row)
                     yield row
             if not received.refused:
-                store.close_run(run)
+                together.complete[place.name] = run
             elif not keys:
                 raise InputError(f"{place.name}: no answer was a row; {received.refused[0]}", "place-answer")
 
@@ -71,7 +116,8 @@ def asked_jobs(request: Request) -> Asked:
             )
     configs = expand(request.names, **{key: value for key, value in request.options.items() if key not in HERE})
     jobs = [each.recipe if hasattr(each, "recipe") else each.to_json() for each in configs]
-    return {str(job["name"]): job.get("bundle") for job in jobs}
+    calibration = {CALIBRATION: None} if request.calibrate else {}
+    return {str(job["name"]): job.get("bundle") for job in jobs} | calibration
 
 
 def bundles_of(request: Request) -> dict[str, Path]:
@@ -80,25 +126,40 @@ def bundles_of(request: Request) -> dict[str, Path]:
     return {sha256(folder / BUNDLE): folder for folder in folders}
 
 
-def _plan_of(place: RemotePlace, request: Request, identity: Identity) -> dict[str, Any]:
-    """What makes two runs one: the place, what is measured there and how, and its versions."""
+def unfinished_places(store: Store, request: Request) -> set[str]:
+    """The names of the places where this request was begun and not finished."""
+    asked = _asked(request)
+    plans = [plan for plan in store.unfinished() if isinstance(plan, dict) and "on" in plan]
+    return {str(plan["on"]) for plan in plans if asked == {key: plan.get(key) for key in asked}}
+
+
+def _asked(request: Request) -> dict[str, Any]:
+    """What is measured and how, as JSON."""
     named = {sha: folder.name for sha, folder in bundles_of(request).items()}
     names = [name for name in request.names if not is_bundle(name)]
-    return {
-        "on": place.name,
+    asked = {
         "names": names,
         "bundles": named,
         "options": dict(request.options),
         "plan": asdict(request.plan),
-        "versions": identity.versions,
+        **({"calibrate": True} if request.calibrate else {}),
     }
+    return json.loads(json.dumps(asked))
+
+
+def _plan_of(place: RemotePlace, request: Request, identity: Identity) -> dict[str, Any]:
+    """What makes two runs one: the place, what is measured there and how, and its versions."""
+    return {"on": place.name, **_asked(request), "versions": identity.versions}
 
 
 class _Received:
     """Checks messages of a session. `refused` are the sentences about those that are not rows of what was asked."""
 
-    def __init__(self, place: str, asked: Asked, run: str, identity: Identity, keys: set[str]) -> None:
+    def __init__(
+        self, place: str, asked: Asked, run: str, identity: Identity, keys: set[str], together: Together
+    ) -> None:
         self._place, self._asked, self._run, self._identity, self._keys = place, asked, run, identity, keys
+        self._together = together
         self.refused: list[str] = []
 
     def __call__(
@@ -133,6 +194,7 @@ class _Received:
             raise InputError("run or machine are not those of this connection", "place-answer")
         if key in self._keys:
             raise InputError("it was measured before in this run", "place-answer")
+        self._together.check(self._place, key, row)
         self._keys.add(key)
         return row
 

@@ -1,9 +1,9 @@
 """What a place is: somewhere else that measures candidates and answers with rows."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from paretodet.bench.job import Plan
 
@@ -15,6 +15,7 @@ class Request:
     names: tuple[str, ...]
     options: Mapping[str, Any] = field(default_factory=dict)  # JSON
     plan: Plan = field(default_factory=Plan)
+    calibrate: bool = False  # a row of the reference candidate too (`bench.reference`), which compares machines
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,4 +48,34 @@ class RemotePlace(Protocol):
 
     def connect(self, request: Request) -> AbstractContextManager[Connection]:
         """Raises InputError if the place cannot be reached, or cannot measure the request."""
+        ...
+
+
+class Members(Protocol):
+    """A cluster that is connected."""
+
+    def places(self) -> Mapping[str, RemotePlace]:
+        """The machines that are there now, by their names. Raises InputError if the cluster is lost or not safe."""
+        ...
+
+    def release(self) -> None:
+        """Ends all that is measured; whoever waits for a machine gets an InputError."""
+        ...
+
+
+@runtime_checkable
+class Fleet(Protocol):
+    """Machines that all measure the same request. `name` is what the user called them."""
+
+    @property
+    def name(self) -> str: ...
+
+    def owns(self, name: str) -> bool:
+        """Whether a machine of this name is one of them, if it is there."""
+        ...
+
+    def connect(self, notify: Callable[[str], None]) -> AbstractContextManager[Members]:
+        """Raises InputError if the cluster cannot be reached, or has no machine that measures. `notify` receives
+        sentences, in any thread.
+        """
         ...

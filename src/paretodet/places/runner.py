@@ -19,6 +19,7 @@ from typing import Any
 from paretodet.bench.job import Job, Plan
 from paretodet.bench.machine import facts, fingerprint, versions
 from paretodet.bench.runner import measure
+from paretodet.config import CandidateConfig
 from paretodet.errors import WithId
 from paretodet.frontier.refinement import rows_to_refine
 from paretodet.measuring import expand, set_up
@@ -26,9 +27,10 @@ from paretodet.records.row_id import job_key, row_text
 from paretodet.version import __version__
 from paretodet.writing import held
 
-PROTOCOL = 1  # of these messages
+PROTOCOL = 2  # of these messages
 FOLDER = ".cache/paretodet/bundles"  # in the home folder: bundles by the SHA-256 of their description
 PART = ".part"  # ending of a bundle that is being copied
+CALIBRATION = "paretodet.bench.reference:Reference"  # measured on every machine of a cluster
 Send = Callable[[Mapping[str, Any]], None]
 
 
@@ -70,7 +72,8 @@ def answers(request: Mapping[str, Any], folder: Path, send: Send) -> Iterator[Ma
     options, notes = dict(request["options"]), list[str]()
     for key in ("proposals", "sizes", "scores", "runtimes", "precisions"):
         options[key] = tuple(tuple(each) if isinstance(each, list) else each for each in options.get(key, ()))
-    setup = set_up(expand(names, notify=notes.append, **options))
+    calibration = [CandidateConfig(name=CALIBRATION)] if request["calibrate"] else []
+    setup = set_up((*calibration, *expand(names, notify=notes.append, **options)))
     yield from ({"note": sentence} for sentence in (*notes, *setup.skipped))
     jobs = [_called(job, called) for job in setup.jobs]
     remaining = [job for job in jobs if job_key(job.name, job.recipe) not in request["finished"]]

@@ -4,30 +4,26 @@ The command that ssh passes to the shell there is fixed, but for the path of Pyt
 travels as JSON. Keys, ports and users are those of ssh's own configuration.
 """
 
-import json
 import re
 import shlex
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any, get_args
+from typing import IO
 
-from paretodet.errors import ErrorId, InputError
-from paretodet.places.collect import bundles_of
-from paretodet.places.place import Identity, Request
-from paretodet.places.runner import FOLDER, PART, PROTOCOL
+from paretodet.errors import InputError
+from paretodet.places.place import Request
+from paretodet.places.runner import FOLDER, PART
+from paretodet.places.session import INSTALL, MAX_LINE, RunnerSession
 from paretodet.version import __version__
 
 PREFIX = "ssh:"
 HOST = re.compile(r"(?:[A-Za-z0-9_][\w.-]*@)?[A-Za-z0-9_][\w.-]*", re.ASCII)
 OPTIONS = ("-o", "BatchMode=yes", "-o", "ConnectTimeout=20", "-o", "ServerAliveInterval=15")
-GREETING = 1000  # lines that a login may print before the first message
-MAX_LINE = 2**26  # characters of a message
-INSTALL = "pip install paretodet"
 
 
 @dataclass(frozen=True)
@@ -47,7 +43,7 @@ class SshPlace:
         return f"{PREFIX}{self.host}"
 
     @contextmanager
-    def connect(self, request: Request) -> Iterator["SshSession"]:
+    def connect(self, request: Request) -> Iterator[RunnerSession]:
         """Raises InputError if ssh is missing or fails, or if the machine lacks Python or this version of paretodet."""
         if missing := next((each for each in ("ssh", "scp") if not shutil.which(each)), None):
             raise InputError(f"{self.name}: `{missing}` is not installed here; install OpenSSH's client", "place-unfit")
@@ -62,104 +58,37 @@ class SshPlace:
                 errors="replace",
             )
             try:
-                yield SshSession(self, process, log)
+                yield RunnerSession(self.name, SshChannel(self, process, log))
             finally:
                 process.kill()
                 process.communicate()
 
 
-class SshSession:
-    """A runner at the other end of an ssh connection."""
+class SshChannel:
+    """Lines to a runner at the other end of an ssh connection, and bundles by scp."""
 
     def __init__(self, place: SshPlace, process: "subprocess.Popen[str]", log: IO[str]) -> None:
         self._place, self._process, self._log = place, process, log
-        self._check_version(self._hello())
-        answer = self._expect("identity")
+
+    def send(self, line: str) -> None:
         try:
-            self.identity = Identity(machine=str(answer["machine"]), versions=dict(answer["versions"]))
-        except (KeyError, TypeError, ValueError):
-            raise self._nonsense("it does not say which machine it is") from None
-
-    def measure(self, request: Request, *, run: str, finished: frozenset[str]) -> Iterator[Mapping[str, Any]]:
-        """Copies the bundles that the machine lacks, and yields its messages.
-
-        Raises InputError if the connection ends before the last one, or with the error that the machine states.
-        """
-        bundles = bundles_of(request)
-        self._send({"bundles": list(bundles)})
-        for sha in self._expect("missing"):
-            if sha in bundles:
-                self._copy(bundles[sha], f"{FOLDER}/{sha}{PART}")
-        folders = {str(folder): sha for sha, folder in bundles.items()}
-        names = [folders.get(str(Path(name).absolute()), name) for name in request.names]
-        named = {sha: folder.name for sha, folder in bundles.items()}
-        asked = {"names": names, "bundles": named, "options": dict(request.options), "plan": asdict(request.plan)}
-        self._send(asked | {"run": run, "finished": sorted(finished)})
-        while "end" not in (message := self._message()):
-            yield message
-
-    def _hello(self) -> Any:
-        """The first message; lines that the login prints before it are skipped."""
-        for _ in range(GREETING):
-            line = self._line()
-            if line.startswith('{"hello"'):
-                return self._parsed(line).get("hello")
-        raise self._nonsense("it is no runner of paretodet")
-
-    def _check_version(self, hello: Any) -> None:
-        got = hello if isinstance(hello, dict) else {}
-        if (got.get("version"), got.get("protocol")) != (__version__, PROTOCOL):
-            raise InputError(
-                f"{self._place.name}: paretodet there is {got.get('version')!s:.40}, here it is {__version__}; install "
-                f"this version there: {INSTALL}=={__version__}",
-                "place-unfit",
-            )
-
-    def _send(self, message: Mapping[str, Any]) -> None:
-        stream = self._process.stdin
-        try:
-            print(json.dumps(message), file=stream, flush=True)
+            print(line, file=self._process.stdin, flush=True)
         except OSError:
             raise self._ended() from None
 
-    def _expect(self, key: str) -> Any:
-        message = self._message()
-        if key not in message:
-            raise self._nonsense(f"it does not answer with {key!r}")
-        return message[key]
-
-    def _message(self) -> dict[str, Any]:
-        """The next message. What is not one is a message without a key that anyone knows."""
-        message = self._parsed(self._line())
-        if isinstance(failed := message.get("failed"), dict):
-            ids: dict[str, ErrorId] = {each: each for each in get_args(ErrorId)}
-            id = ids.get(str(failed.get("id")), "place-answer")
-            raise InputError(f"{self._place.name}: {failed.get('message')!s:.500}", id)
-        return message
-
-    def _line(self) -> str:
+    def receive(self) -> str:
         line = self._process.stdout.readline(MAX_LINE) if self._process.stdout else ""
         if not line.endswith("\n"):
             raise self._ended()
         return line
 
-    @staticmethod
-    def _parsed(line: str) -> dict[str, Any]:
-        try:
-            message = json.loads(line)
-        except (ValueError, RecursionError):
-            return {}
-        return message if isinstance(message, dict) else {}
-
-    def _copy(self, folder: Path, target: str) -> None:
-        command = ["scp", "-r", "-q", *OPTIONS, str(folder), f"{self._place.host}:{target}"]
+    def copy(self, folder: Path, sha: str) -> None:
+        target = f"{self._place.host}:{FOLDER}/{sha}{PART}"
+        command = ["scp", "-r", "-q", *OPTIONS, str(folder), target]
         done = subprocess.run(command, capture_output=True, text=True, errors="replace", stdin=subprocess.DEVNULL)
         if done.returncode:
             reason = (done.stderr.strip().splitlines() or ["scp failed"])[-1]
             raise InputError(f"{self._place.name}: {folder} is not copied: {reason:.300}", "place-unreachable")
-
-    def _nonsense(self, what: str) -> InputError:
-        return InputError(f"{self._place.name}: the answer is refused: {what}", "place-answer")
 
     def _ended(self) -> InputError:
         """Why there is no further line, from what ssh and the shell there printed."""

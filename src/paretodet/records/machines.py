@@ -23,10 +23,11 @@ class Machine(NamedTuple):
 
 
 def describe(facts: Mapping[str, object]) -> str:
-    """`Example CPU, 2 of 8 cores, CPU quota 1.5 cores, 7.7 GiB, Linux 6.1`; unknown parts are left out."""
+    """`board-1, Example CPU, 2 of 8 cores, CPU quota 1.5 cores, 7.7 GiB, Linux 6.1`; unknown parts are left out."""
     gpus, cores, allowed = facts.get("gpus") or (), facts.get("cores_logical"), facts.get("cores_allowed")
     some, quota = f"{allowed} of " if allowed not in (None, cores) else "", finite_number(facts.get("cpu_quota"))
     parts = (
+        facts.get("label"),
         *(str(gpu) for gpu in (gpus if isinstance(gpus, list | tuple) else ())),
         facts.get("cpu"),
         f"{some}{cores} cores" if cores else None,
@@ -38,17 +39,20 @@ def describe(facts: Mapping[str, object]) -> str:
 
 
 def short_names(machines: Sequence[Machine]) -> dict[str, str]:
-    """Fingerprint -> its CPU or GPU; where machines share it, with the start of the fingerprint: `AMD EPYC f6c8`."""
+    """Fingerprint -> its label, GPU or CPU; with the start of the fingerprint if several have it: `AMD EPYC f6c8`."""
     first = {each.fingerprint: each.name.split(", ")[0] for each in machines}
     names = list(first.values())
     return {key: name if names.count(name) == 1 else f"{name} {key[:4]}" for key, name in first.items()}
 
 
 def choose(machines: Sequence[Machine], wanted: str) -> Machine:
-    """The machine whose fingerprint begins with `wanted`, or whose name contains it.
+    """The machine whose fingerprint begins with `wanted`, or whose name contains it, or begins with it as its label.
 
     Raises InputError with the machines that there are if it is not exactly one.
     """
+    called = [each for each in machines if each.name.lower().startswith(f"{wanted.strip().lower()}, ")]
+    if len(called) == 1:
+        return called[0]
     matching = [each for each in machines if _matches(each, wanted.strip().lower())]
     if len(matching) == 1:
         return matching[0]

@@ -300,6 +300,12 @@ class Store:
         with self._transaction() as connection:
             return connection.execute(sa.select(RUNS.c.id).where(RUNS.c.unfinished == key)).scalar()
 
+    def unfinished(self) -> list[Any]:
+        """The plans of all unfinished runs, oldest first."""
+        query = sa.select(RUNS.c.plan).where(RUNS.c.unfinished.is_not(None)).order_by(RUNS.c.at, RUNS.c.id)
+        with self._transaction() as connection:
+            return list(map(json.loads, connection.execute(query).scalars()))
+
     def close_run(self, run: str) -> None:
         """Marks a run as finished, so that its plan starts a new run next time."""
         with self._transaction() as connection:
