@@ -14,6 +14,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from paretodet.errors import FileError, InputError
+from paretodet.reading import PIECE
 from paretodet.writing import written
 
 DTYPES = {  # in the order in which the library lays them out
@@ -90,9 +91,11 @@ def save(
     digest = hashlib.sha256()
     try:
         with written(path) as temporary, temporary.open("wb") as file:
-            for piece in chain([memoryview(header)], (_bytes(tensors[name], kinds[name]) for name in order)):
-                file.write(piece)
-                digest.update(piece)
+            for data in chain([memoryview(header)], (_bytes(tensors[name], kinds[name]) for name in order)):
+                for start in range(0, len(data), PIECE):
+                    piece = data[start : start + PIECE]  # few enough for the cache
+                    file.write(piece)
+                    digest.update(piece)
     except OSError as error:
         raise FileError(f"{path}: not written ({error.strerror or error})", "output-unwritable") from error
     return digest.hexdigest()
