@@ -1,20 +1,23 @@
 """Time and memory of importing a checkpoint of every format: `python benchmarks/importing.py [FORMAT ...]`.
 
 A synthetic file of 180 to 550 MB of each format is written to a temporary folder and imported in fresh processes,
-through the function that `paretodet import` calls. The time is divided by that of reading and hashing the file, which
-is in the page cache; the peak memory, with the pages of mapped files, by its size. What the process had in memory
-before, with all libraries imported, is subtracted.
+through the function that `paretodet import` calls. Its time is divided by that of reading and hashing the file, which
+is in the page cache, in the same process: by the clock, and in CPU time, which other processes that use the machine
+change less. An import hashes as many bytes again as it writes, so that 2 is the least. The peak memory, with the pages
+of mapped files, is divided by the size of the file. What the process had in memory before, with all libraries imported,
+is subtracted.
 """
 
 import argparse
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from statistics import median
 from tempfile import TemporaryDirectory
-from time import perf_counter
+from time import perf_counter, process_time
 from typing import Any, NamedTuple
 
 import torch
@@ -27,10 +30,14 @@ from paretodet.bench.memory import MIB, Peak, resident_mib
 from paretodet.detectors.detector import Detector, build
 from paretodet.detectors.families import spec
 from paretodet.importing import import_weights
-from paretodet.reading import sha256
+from paretodet.reading import PIECE, sha256
 from paretodet.weights.files import WeightsMetadata
 
 OUT = "imported.safetensors"
+LINE = (
+    "{format:18}{mb:6.0f} MB: read {read_wall_s:.2f} s, hashed {hash_wall_s:.2f} s, imported {import_wall_s:.2f} s: "
+    "{wall_over_hashing:.1f} x, {cpu_over_hashing:.1f} x in CPU time; memory {memory_over_size:.2f} x"
+)
 
 
 class Case(NamedTuple):
@@ -121,22 +128,41 @@ CASES = {
 }
 
 
-def measured(folder: Path, case: Case) -> dict[str, float]:
-    """One import in this process: seconds to read and to import, bytes of the files and of the peak above before."""
+class Times(NamedTuple):
+    """Seconds by the clock, and of the CPUs."""
+
+    wall: float
+    cpu: float
+
+
+def timed(work: Callable[[], object]) -> Times:
+    start, cpu = perf_counter(), process_time()
+    work()
+    return Times(perf_counter() - start, process_time() - cpu)
+
+
+def _read(paths: list[Path]) -> None:
+    piece = bytearray(PIECE)
+    for path in paths:
+        with path.open("rb", buffering=0) as file:
+            while file.readinto(piece):
+                pass
+
+
+def measured(folder: Path, case: Case) -> dict[str, Any]:
+    """One import in this process: times of it and of reading, and bytes of the files and of the peak above before."""
     files = [path for path in folder.iterdir() if path.name != OUT]
-    seconds = []
-    for _ in range(3):  # the first brings the files into the page cache
-        start = perf_counter()
-        for path in files:
-            sha256(path)
-        seconds.append(perf_counter() - start)
+    reading, hashing = [], []
+    for _ in range(4):  # the first brings the files into the page cache
+        reading.append(timed(lambda: _read(files)))
+        hashing.append(timed(lambda: [sha256(path) for path in files]))
     before = resident_mib()
     with Peak() as peak:
-        start = perf_counter()
-        import_weights(folder / case.file, WeightsMetadata(name=case.name), folder / OUT)
-        imported, high = perf_counter() - start, (peak.mib() - before) * MIB
+        imported = timed(lambda: import_weights(folder / case.file, WeightsMetadata(name=case.name), folder / OUT))
+        high = (peak.mib() - before) * MIB
     size = sum(path.stat().st_size for path in files)
-    return {"bytes": size, "read_s": min(seconds[1:]), "import_s": imported, "peak_bytes": high}
+    read, hashed = (Times(*map(median, zip(*times[1:], strict=True))) for times in (reading, hashing))
+    return {"bytes": size, "peak_bytes": high, "read": read, "hash": hashed, "import": imported}
 
 
 def _child(*arguments: str) -> str:
@@ -145,22 +171,26 @@ def _child(*arguments: str) -> str:
 
 
 def rows(name: str, repeats: int) -> dict[str, Any]:
-    """The medians over processes for one format."""
+    """The medians over processes for one format, and the least and the largest ratios."""
     with TemporaryDirectory(prefix="importing-") as folder:
         _child("--write", folder, name)
         found = [json.loads(_child("--measure", folder, name)) for _ in range(repeats)]
-    read, imported, high = (median(each[key] for each in found) for key in ("read_s", "import_s", "peak_bytes"))
-    size = found[0]["bytes"]
-    return {
-        "format": name, "mb": size / 1e6, "read_s": read, "import_s": imported, "time_over_reading": imported / read,
-        "memory_over_size": high / size, "repeats": repeats,
-    }  # fmt: skip
+    made: dict[str, Any] = {"format": name, "mb": found[0]["bytes"] / 1e6}
+    for index, clock in enumerate(Times._fields):
+        made |= {
+            f"{work}_{clock}_s": median(each[work][index] for each in found) for work in ("read", "hash", "import")
+        }
+        ratios = [each["import"][index] / each["hash"][index] for each in found]
+        made |= {f"{clock}_over_hashing": median(ratios), f"{clock}_over_hashing_range": [min(ratios), max(ratios)]}
+    memory = median(each["peak_bytes"] / each["bytes"] for each in found)
+    return made | {"memory_over_size": memory, "repeats": repeats, "load": os.getloadavg()[0]}
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("formats", nargs="*", metavar="FORMAT", help=f"{', '.join(CASES)} [default: all]")
     parser.add_argument("--repeats", type=int, default=3, help="processes for each format")
+    parser.add_argument("--json", action="store_true", help="print a JSON line for every format")
     parser.add_argument("--write", type=Path, help=argparse.SUPPRESS)
     parser.add_argument("--measure", type=Path, help=argparse.SUPPRESS)
     add_out(parser)
@@ -172,8 +202,7 @@ def main() -> None:
             print(json.dumps(measured(options.measure, CASES[name])))
         else:
             row = rows(name, options.repeats)
-            print("{format:18}{mb:6.0f} MB: read {read_s:.2f} s, import {import_s:.2f} s,".format(**row), end=" ")
-            print("{time_over_reading:.1f} x; memory {memory_over_size:.2f} x".format(**row), flush=True)
+            print(json.dumps(row) if options.json else LINE.format(**row), flush=True)
             append(row, options.out)
 
 

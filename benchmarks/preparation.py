@@ -1,15 +1,20 @@
 """Time of every sampling over Pillow's, at the sizes of photographs: `python benchmarks/preparation.py`.
 
-They take turns, on one thread and on two; a ratio is the median over rounds of the time over Pillow's in the same
-round, and Pillow has one thread. Beside our samplings stand ours of OpenCV as without its library, torch's path for
-uint8 images, whose levels differ from Pillow's by one in places, and OpenCV's own.
+They take turns in one process, in another order every round, because the first after Pillow finds its caches cold; a
+ratio is that of the CPU times of one round, its median and quartiles are over rounds.
+CPU time, because other processes may use the machine: they still slow down its caches, so that rows state the load.
+Pillow has one thread. Beside our samplings stand ours of OpenCV as without its library, and torch's paths for uint8
+images, whose levels differ from those of ours in places.
 """
 
 import argparse
+import json
 import os
+import random
 from collections.abc import Callable
 from functools import partial
-from time import perf_counter
+from time import process_time
+from typing import Any
 from unittest import mock
 
 import numpy as np
@@ -24,12 +29,15 @@ Size = tuple[int, int]
 Way = Callable[[np.ndarray, Size], object]
 
 REFERENCE = "antialiased"  # Pillow
-CASES: tuple[tuple[Size, Size], ...] = (  # (height, width) of the photograph and of the canvas
+CASES: tuple[tuple[Size, Size], ...] = (  # (height, width) of the photograph, and of it resized
     ((480, 640), (300, 300)),
-    ((480, 640), (416, 416)),
-    ((427, 640), (600, 899)),
+    ((480, 640), (312, 416)),  # a letterbox of 416 px
+    ((480, 640), (600, 800)),  # the shorter side to 600 px
     ((480, 640), (800, 1067)),
-    ((1200, 1600), (300, 300)),
+    ((1080, 1920), (300, 300)),
+    ((1080, 1920), (234, 416)),
+    ((1080, 1920), (576, 1024)),  # the longer side to 1024 px
+    ((1080, 1920), (750, 1333)),
 )
 
 
@@ -50,46 +58,58 @@ def ways() -> dict[str, Way]:
         "torch uint8": partial(torchs, antialias=False),
         "torch uint8, antialiased": partial(torchs, antialias=True),
     }
-    if cv2 := opencv.library():
-        others |= {
-            "opencv, without its library": without_library,
-            "OpenCV": lambda image, size: cv2.resize(image, size[::-1]),
-        }
+    if opencv.library():
+        others["opencv, without its library"] = without_library
     return {REFERENCE: ours[REFERENCE]} | ours | others
 
 
-def ratios(image: np.ndarray, size: Size, rounds: int) -> dict[str, float]:
-    """The time of every way over the reference's; and the reference's in ms."""
-    compared = ways()
+def measured(image: np.ndarray, size: Size, rounds: int) -> dict[str, list[float]]:
+    """The seconds of every way in every round."""
+    compared, order = ways(), random.Random(0)
     spent: dict[str, list[float]] = {name: [] for name in compared}
-    for turn in range(rounds + 1):
-        for name, way in compared.items():
-            start = perf_counter()
-            way(image, size)
-            if turn:  # the first round warms up
-                spent[name].append(perf_counter() - start)
-    base = np.array(spent[REFERENCE])
-    over = {name: float(np.median(np.array(times) / base)) for name, times in spent.items()}
-    return over | {REFERENCE: float(np.median(base)) * 1e3}
+    for turn in range(rounds + 2):
+        for name in order.sample(list(compared), len(compared)):
+            start = process_time()
+            compared[name](image, size)
+            if turn > 1:  # the first rounds warm up
+                spent[name].append(process_time() - start)
+    return spent
+
+
+def row(source: Size, size: Size, threads: int, rounds: int) -> dict[str, Any]:
+    """The reference's time in ms, and the quartiles of the others' over it."""
+    image = np.random.default_rng(0).integers(0, 256, (*source, 3), dtype=np.uint8)
+    found = {name: np.array(times) for name, times in measured(image, size, rounds).items()}
+    base = found.pop(REFERENCE)
+    quartiles = {name: np.percentile(times / base, (25, 50, 75)).round(3).tolist() for name, times in found.items()}
+    return {
+        "source": source, "size": size, "threads": threads, "rounds": rounds, "clock": "CPU time of the process",
+        "pillow_ms": float(np.median(base)) * 1e3, "over_pillow_quartiles": quartiles, "load": os.getloadavg()[0],
+    }  # fmt: skip
+
+
+def text(made: dict[str, Any]) -> str:
+    lines = ["{source} -> {size}, {threads} threads: Pillow {pillow_ms:.2f} ms".format(**made)]
+    lines += [
+        f"  {name:28}{median:6.2f}  ({low:.2f} to {high:.2f})"
+        for name, (low, median, high) in made["over_pillow_quartiles"].items()
+    ]
+    return "\n".join(lines)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=50)
-    parser.add_argument("--threads", type=int, nargs="+", default=[1, 2])
+    parser.add_argument("--threads", type=int, nargs="+", default=[1])
+    parser.add_argument("--json", action="store_true", help="print a JSON line for every pair of sizes")
     add_out(parser)
     options = parser.parse_args()
     for threads in options.threads:
         torch.set_num_threads(threads)
         for source, size in CASES:
-            image = np.random.default_rng(0).integers(0, 256, (*source, 3), dtype=np.uint8)
-            row = {"source": source, "size": size, "threads": threads, "rounds": options.rounds}
-            found = ratios(image, size, options.rounds)
-            row |= {"pillow_ms": found.pop(REFERENCE), "over_pillow": found, "load": os.getloadavg()[0]}
-            print(f"{source} -> {size}, {threads} threads: Pillow {row['pillow_ms']:.2f} ms", flush=True)
-            for name, ratio in found.items():
-                print(f"  {name:28}{ratio:6.2f}")
-            append(row, options.out)
+            made = row(source, size, threads, options.rounds)
+            print(json.dumps(made) if options.json else text(made), flush=True)
+            append(made, options.out)
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ The reader has to supply every shape. Sizes are compared with that of the file b
 """
 
 import math
+import mmap
 import os
 import struct
 from collections.abc import Iterable, Sequence
@@ -51,6 +52,8 @@ class DarknetFile:
     def __init__(self, path: Path, file: BinaryIO, header: Header, total: int):
         self.path, self.header, self.total, self.remaining = path, header, total, total
         self._file = file
+        mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY)  # writing to it does not change the file
+        self._values = np.frombuffer(mapped, np.uint8, offset=struct.calcsize(header.form)).view("<f4")
 
     @classmethod
     def open(cls, path: Path) -> "DarknetFile":
@@ -75,7 +78,10 @@ class DarknetFile:
             raise DarknetFileError(f"{self.path}: {fault}, expected {count} floats, found {self.remaining}")
 
     def take(self, shape: Sequence[int], what: str = "a tensor") -> Tensor:
-        """The next values as float32 of `shape`. Raises DarknetFileError where fewer are left."""
+        """The next values as float32 of `shape`, read by the system where they are used.
+
+        Raises DarknetFileError where fewer are left.
+        """
         count = math.prod(shape)
         if min(shape, default=0) < 0:
             raise DarknetFileError(f"{self.path}: {what} has the negative shape {tuple(shape)}")
@@ -83,7 +89,7 @@ class DarknetFile:
             place = f"{what} {tuple(shape)} after the first {self.total - self.remaining}"
             found = f"expected {count} floats for {place}, found {self.remaining}"
             raise DarknetFileError(f"{self.path}: truncated, {found}")
-        values = np.fromfile(self._file, "<f4", count).astype(np.float32, copy=False)
+        values = self._values[self.total - self.remaining :][:count].astype(np.float32, copy=False)
         self.remaining -= count
         return torch.from_numpy(values).view(tuple(shape))
 
@@ -118,6 +124,5 @@ def _header(path: Path, file: BinaryIO) -> Header:
         if len(start) >= struct.calcsize(form):
             header = Header(*struct.unpack_from(form, start))
             if header.form == form:
-                file.seek(struct.calcsize(form))
                 return header
     raise DarknetFileError(f"{path}: truncated, a header of 16 or 20 bytes expected, found {len(start)} bytes")

@@ -66,3 +66,17 @@ def test_prior_bias():
     assert torch.sigmoid(torch.tensor(prior_bias(0.01))).item() == pytest.approx(0.01)
     with pytest.raises(ValueError, match="probability: got 1"):
         prior_bias(1)
+
+
+@pytest.mark.parametrize("init", [Normal(std=0.1), TruncatedNormal(std=0.1), CaffeXavier(), he_, xavier_])
+def test_nothing_is_drawn_on_the_meta_device(init, monkeypatch):
+    """torch would import its compiler for it."""
+    layer = nn.Conv2d(3, 4, 3)
+    before = layer.weight.clone()
+    init(layer)
+    assert not torch.equal(layer.weight, before)
+    for name in ("normal_", "uniform_", "trunc_normal_"):
+        monkeypatch.setattr(torch.Tensor, name, None, raising=False)
+    with pytest.raises(TypeError):
+        init(layer)
+    init(layer.to("meta"))

@@ -11,6 +11,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 from paretodet.reading import sha256
+from paretodet.weights import safe
 from paretodet.weights.safe import WeightsError, load, read, save
 
 
@@ -99,7 +100,9 @@ KINDS = {  # tensors of all types, of no dimension, without elements, and as vie
 }  # fmt: skip
 
 
-def test_a_file_is_that_of_the_library(tmp_path):
+@pytest.mark.parametrize("piece", [3, 2**20])
+def test_a_file_is_that_of_the_library(tmp_path, monkeypatch, piece):
+    monkeypatch.setattr(safe, "PIECE", piece)
     written = save(KINDS, tmp_path / "ours", {"key": 'täxt with "quotes"\n'})
     save_file({k: t.contiguous() for k, t in KINDS.items()}, tmp_path / "theirs", {"key": 'täxt with "quotes"\n'})
     assert (tmp_path / "ours").read_bytes() == (tmp_path / "theirs").read_bytes()

@@ -91,8 +91,11 @@ def _check_deviation(std: float) -> None:
 
 
 def _clear_biases(module: nn.Module) -> list[Tensor]:
+    """The weights to be drawn. Those on the meta device have no values; drawing them makes torch import its compiler,
+    which takes a second.
+    """
     layers = [m for m in module.modules() if isinstance(m, nn.Conv2d | nn.ConvTranspose2d | nn.Linear)]
     for layer in layers:
         if layer.bias is not None:
             nn.init.zeros_(layer.bias)
-    return [layer.weight for layer in layers]
+    return [layer.weight for layer in layers if not layer.weight.is_meta]

@@ -59,7 +59,7 @@ def save(module: nn.Module, path: Path, header: Header | None = None) -> None:
 
 
 def _checked(values: Tensor, name: str, path: Path) -> Tensor:
-    if not values.isfinite().all():
+    if values.numel() and not all(bound.isfinite() for bound in values.aminmax()):
         raise DarknetFileError(f"{path}: {name} has values that are not finite", "weights-not-finite")
     if name.endswith("running_var") and (values < 0).any():
         raise DarknetFileError(f"{path}: {name} has negative values", "weights-not-finite")
