@@ -31,6 +31,7 @@ ErrorId = Literal[
     "output-is-input",  # the output would replace an input, or lie inside of it: name another place
     "output-name",  # two outputs would have the same name: rename an input, or name another folder
     "output-unwritable",  # the operating system refuses to write: free disk space, or name another place
+    "cache-unsafe",  # other users can write where native code is kept: run the chmod of the message
     "folder-busy",  # another process writes to the same folder: wait until it ends, or name another folder
     "export-failed",  # a network cannot be written in this format: use another format or runtime
     # Files
