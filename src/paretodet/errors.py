@@ -127,6 +127,7 @@ ErrorId = Literal[
     "bundle-altered",  # a file of a bundle is missing, truncated or changed: copy the bundle or export it again
     "bundle-newer",  # a newer version wrote the bundle: update paretodet
     "parity-failed",  # an artifact detects something else than its detector: use another precision, or report it
+    "bundle-elsewhere",  # native code of a bundle is for another processor or version of torch: export it here
     "bundle-unsafe",  # a bundle leaves its folder or needs code of others: export it again
     # Training
     "recipe-unpublished",  # no recipe is published for this detector: use --recipe quick

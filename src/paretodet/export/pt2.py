@@ -50,14 +50,14 @@ def save(program: ExportedProgram, path: Path) -> None:
     with TemporaryDirectory() as folder, written(path) as temporary:
         raw = Path(folder) / "detector.pt2"
         torch.export.save(program, raw)
-        _write(_contents(raw, _bare), temporary)
+        write_archive(_contents(raw, _bare), temporary)
 
 
 def load(path: Path) -> ExportedProgram:
     """Raises InputError if the archive holds anything but one program of known operators and its tensors."""
     with TemporaryDirectory() as folder:
         copy = Path(folder) / "detector.pt2"
-        _write(_contents(path), copy)
+        write_archive(_contents(path), copy)
         return torch.export.load(copy)
 
 
@@ -67,7 +67,8 @@ def check(path: Path) -> None:
         pass
 
 
-def _write(contents: Iterable[tuple[str, bytes]], path: Path) -> None:
+def write_archive(contents: Iterable[tuple[str, bytes]], path: Path) -> None:
+    """Writes an archive of torch.export with these members."""
     from torch.export.pt2_archive import PT2ArchiveWriter  # imports Inductor, which takes long
 
     with path.open("wb") as file, PT2ArchiveWriter(file) as archive:
