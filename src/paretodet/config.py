@@ -107,7 +107,7 @@ class CandidateConfig:
 
         Quantized to int8, it is another network.
         """
-        return self.options.keys() <= EXECUTION and self.precision != CALIBRATED
+        return self.options.keys() <= EXECUTION | {"trust"} and self.precision != CALIBRATED
 
     def to_json(self) -> dict[str, Any]:
         """The `job` of a row. It has the names and SHA-256 of files, never their paths.

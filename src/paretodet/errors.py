@@ -31,6 +31,7 @@ ErrorId = Literal[
     "output-is-input",  # the output would replace an input, or lie inside of it: name another place
     "output-name",  # two outputs would have the same name: rename an input, or name another folder
     "output-unwritable",  # the operating system refuses to write: free disk space, or name another place
+    "cache-unsafe",  # other users can write where native code is kept: run the chmod of the message
     "folder-busy",  # another process writes to the same folder: wait until it ends, or name another folder
     "export-failed",  # a network cannot be written in this format: use another format or runtime
     # Files
@@ -126,6 +127,7 @@ ErrorId = Literal[
     "bundle-altered",  # a file of a bundle is missing, truncated or changed: copy the bundle or export it again
     "bundle-newer",  # a newer version wrote the bundle: update paretodet
     "parity-failed",  # an artifact detects something else than its detector: use another precision, or report it
+    "bundle-elsewhere",  # native code of a bundle is for another processor or version of torch: export it here
     "bundle-unsafe",  # a bundle leaves its folder or needs code of others: export it again
     # Training
     "recipe-unpublished",  # no recipe is published for this detector: use --recipe quick

@@ -72,3 +72,30 @@ def test_processes_that_need_one_entry_make_it_once(root: Path) -> None:
     )
     running = [subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) for _ in range(3)]
     assert sorted(process.communicate()[0] for process in running) == ["", "", "made\n"]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows is not asked who can write")
+@pytest.mark.parametrize("inside", [False, True])
+def test_native_code_is_not_kept_where_others_can_write(root: Path, inside: bool) -> None:
+    folder = cached({"a": 1}, write, native=True).folder
+    assert folder.stat().st_mode & 0o777 == 0o700
+    changed = folder if inside else root
+    changed.chmod(0o775)
+    with pytest.raises(InputError, match=rf"^{changed}: other users can write into it.*chmod go-w.*cache-unsafe"):
+        cached({"a": 1}, write, native=True)
+    assert cached({"a": 1}, write).spent == 0
+    changed.chmod(0o755)
+    assert cached({"a": 1}, write, native=True).folder == folder
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows is not asked who can write")
+def test_native_code_of_another_user_is_refused(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def made(folder: Path) -> None:
+        pytest.fail("made")
+
+    root.mkdir()
+    owner = 12345
+    status = os.stat_result((0o40755, 0, 0, 0, owner, 0, 0, 0, 0, 0))
+    monkeypatch.setattr(cache.Path, "stat", lambda *_, **__: status)
+    with pytest.raises(InputError, match="it belongs to another user.*PARETODET_CACHE.*cache-unsafe"):
+        cached({"a": 1}, made, native=True)

@@ -16,10 +16,11 @@ from paretodet.bench.candidate import ModelInfo
 from paretodet.candidate import NetworkCandidate
 from paretodet.config import CandidateConfig
 from paretodet.export import cache
+from paretodet.export.inductor import CACHE_VARIABLE
 from paretodet.extras import MissingExtra
 from paretodet.network import TorchNetwork
 from paretodet.opening import job, open_candidate
-from paretodet.runtimes.compiled import CACHE_VARIABLE, Compiled
+from paretodet.runtimes.compiled import Compiled
 from paretodet.runtimes.eager import Eager
 from paretodet.transforms.resize_policy import ResizePolicy, ShortSide, Stretch
 from paretodet.types import Detections, Images

@@ -30,6 +30,7 @@ def export(
     Nothing is written unless the proof holds. Exit status: 0 with a bundle; 1 if the proof fails; 2 for bad input.
     """
     from paretodet.export.proof import ParityError
+    from paretodet.export.table import target_of
     from paretodet.exporting import write_bundle
     from paretodet.report.exported import bundle_lines, proof_lines
 
@@ -49,4 +50,4 @@ def export(
     else:
         for line in (*bundle_lines(bundle), *proof_lines(bundle.proof)):
             show(line)
-    note_next("measure", out)
+    note_next("measure", out, trust=target_of(to).is_native)

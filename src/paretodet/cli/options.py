@@ -105,7 +105,8 @@ Columns = Annotated[
 _WEIGHTS = "File of weights: .safetensors, .weights (darknet), .pt, .pth, or another that `paretodet import` reads."
 _SEVERAL = "measure and search take several, separated by commas, or all that can run here."
 _RUNTIMES = (
-    "eager (PyTorch), winograd, compiled, onnxruntime, openvino, opencv, ncnn, litert, executorch, torch-program or web"
+    "eager (PyTorch), winograd, compiled, aotinductor, onnxruntime, openvino, opencv, ncnn, litert, executorch, "
+    "torch-program or web"
 )
 _RUNTIME = f"Runtime that executes the network: {_RUNTIMES}; {_SEVERAL}"
 PRECISION = f"Number format: fp32, bf16, int8, or, in train, fp16; {_SEVERAL}"
@@ -208,16 +209,16 @@ Trust = Annotated[
     bool | None,
     Option(
         "--trust",
-        help="Open a file that can run code of its author (.torchscript, some .pt2).",
-        show_default="such a file is refused",
+        help="Open what can run code of its author (.torchscript, some .pt2, bundles of aotinductor).",
+        show_default="it is refused",
     ),
 ]
 
 # export and convert
 
 TO = (
-    "In export, the form of the artifact: onnx, openvino, torch, or for phones litert, executorch or ncnn; in "
-    "convert and split, the format of the labels: coco, voc or yolo."
+    "In export, the form of the artifact: onnx, openvino, torch, aotinductor, or for phones litert, executorch or "
+    "ncnn; in convert and split, the format of the labels: coco, voc or yolo."
 )
 
 To = Annotated[str, Option("--to", help=TO)]

@@ -4,6 +4,7 @@ import hashlib
 import json
 import os
 import shutil
+import stat
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from functools import cache
@@ -27,19 +28,24 @@ class Entry(NamedTuple):
     spent: float = 0.0
 
 
-def cached(key: Mapping[str, Any], make: Callable[[Path], None]) -> Entry:
+def cached(key: Mapping[str, Any], make: Callable[[Path], None], *, native: bool = False) -> Entry:
     """The folder that `make` filled for this key; it is made once, also if several processes ask for it.
 
     `key` holds, as JSON values, all that decides the content, but for the code of this package, which is added here:
-    another version of it makes new entries. Raises InputError if the cache cannot be written, and what `make` raises.
+    another version of it makes new entries. `native` says that the files are code that runs when it is loaded. Raises
+    InputError if the cache cannot be written, or holds such code where other users can write, and what `make` raises.
     """
     root = cache_folder()
     name = hashlib.sha256(json.dumps({**key, "code": _code()}, sort_keys=True).encode()).hexdigest()[:32]
     folder = root / name
     with _locked(folder, busy=None):
+        if native:
+            _check_private(root)
         if is_new := not (folder / MADE).is_file():
             _make(folder, make)
             _trim(root, keep=folder)
+        if native:
+            _check_private(folder)
         os.utime(folder)
         seconds = float(json.loads((folder / MADE).read_text(encoding="utf-8"))["seconds"])
         return Entry(folder, seconds, seconds if is_new else 0.0)
@@ -56,6 +62,21 @@ def cache_folder() -> Path:
     if chosen := os.environ.get(VARIABLE):
         return Path(chosen)
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "paretodet"
+
+
+def _check_private(folder: Path) -> None:
+    """Raises InputError if a user other than this one and root can write into the folder; Windows is not asked."""
+    status = folder.stat()
+    if os.name == "nt":
+        return
+    if status.st_uid not in (os.getuid(), 0):
+        reason, remedy = "it belongs to another user", ""
+    elif status.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+        reason, remedy = "other users can write into it", f"run `chmod go-w {folder}`, or "
+    else:
+        return
+    message = f"{folder}: {reason}, and native code of the cache is loaded; {remedy}set {VARIABLE} to another folder"
+    raise InputError(message, "cache-unsafe")
 
 
 @contextmanager
@@ -75,6 +96,7 @@ def _make(folder: Path, make: Callable[[Path], None]) -> None:
     start = perf_counter()
     with written_folder(folder) as temporary:
         make(temporary)
+        temporary.chmod(0o700)
         (temporary / MADE).write_text(json.dumps({"seconds": round(perf_counter() - start, 3)}), encoding="utf-8")
 
 

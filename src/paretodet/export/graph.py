@@ -1,11 +1,12 @@
 """Detectors as files in the cache, for the runtimes that execute graphs."""
 
 import hashlib
+from dataclasses import asdict
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import cast
+from typing import Any, cast
 
 from paretodet.detectors.detector import Detector
 from paretodet.detectors.spec import from_json, to_json
@@ -18,12 +19,13 @@ from paretodet.weights import safe
 
 GRAPH, PTE, TFLITE = "detector.onnx", "detector.pte", "detector.tflite"
 PT2 = {"fp32": "detector.pt2", "bf16": "detector.bf16.pt2"}
+AOTINDUCTOR = {"fp32": "aotinductor.pt2", "bf16": "aotinductor.bf16.pt2"}
 ONNX_PARTS, TORCHSCRIPT_PARTS, TORCHSCRIPT = "parts.onnx", "parts.torchscript", "whole.torchscript"
 PTE_PARTS, TFLITE_PARTS = "parts.pte", "parts.tflite"
 PT2_WHOLE, PT2_PARTS = "whole.pt2", "parts.pt2"
 _SPEC, _WEIGHTS = "spec.json", "weights.safetensors"
 _LIBRARIES = {
-    **dict.fromkeys(PT2.values(), ("torch",)),
+    **dict.fromkeys((*PT2.values(), *AOTINDUCTOR.values()), ("torch",)),
     GRAPH: ("torch", "onnx", "onnxscript"),
     ONNX_PARTS: ("torch", "onnx", "onnxscript"),
     TORCHSCRIPT_PARTS: ("torch",),
@@ -43,17 +45,23 @@ def exported_graph(detector: Detector, *, batch: int, form: str = GRAPH) -> Entr
     `form` is GRAPH, the file of that name with the whole detector as ONNX; PTE, TFLITE, TORCHSCRIPT or one of PT2, the
     same up to its suppression (`export.unselected`) for ExecuTorch, LiteRT, ncnn or torch, PT2 in its precision; or the
     detector's parts (`export.parts`) as ONNX_PARTS, TORCHSCRIPT_PARTS, PTE_PARTS or TFLITE_PARTS. PT2_WHOLE and
-    PT2_PARTS are PTE and PTE_PARTS as quantizers take them. A separate process writes it, so that the exporter's memory
+    PT2_PARTS are PTE and PTE_PARTS as quantizers take them, and AOTINDUCTOR the whole detector as native code for this
+    processor (`export.aotinductor`), in its precision. A separate process writes it, so that the exporter's memory
     is not counted as the detector's. Raises ValueError if the detector cannot be exported.
     """
-    key = {
+    key: dict[str, Any] = {
         "kind": form,
         "spec": to_json(detector.spec),
         "state": state_hash(detector),
         "batch": batch,
         **{library: version(library) for library in _LIBRARIES[form]},
     }
-    return cached(key, lambda folder: _export(detector, folder, form, batch))
+    native = form in AOTINDUCTOR.values()
+    if native:
+        from paretodet.export.aotinductor import here
+
+        key["platform"] = asdict(here())
+    return cached(key, lambda folder: _export(detector, folder, form, batch), native=native)
 
 
 def state_hash(detector: Detector) -> str:
@@ -88,6 +96,11 @@ def write_graph(source: Path, folder: Path, form: str, batch: int) -> None:
 
         trace = parts_to_torchscript if form == TORCHSCRIPT_PARTS else unselected_to_torchscript
         return trace(detector, folder)  # for one image at a time
+    if form in AOTINDUCTOR.values():
+        from paretodet.export.aotinductor import to_package
+
+        (precision,) = (name for name, file in AOTINDUCTOR.items() if file == form)
+        return to_package(detector, folder / form, batch=batch, precision=precision)
     if form in PT2.values():
         from paretodet.export.pt2 import unselected_to_pt2
 

@@ -85,7 +85,7 @@ def save(program: ExportedProgram, path: Path) -> None:
     with TemporaryDirectory() as folder, written(path) as temporary:
         raw = Path(folder) / "detector.pt2"
         torch.export.save(program, raw)
-        _write(_contents(raw, _ProgramRules(change=_bare)), temporary)
+        write_archive(_contents(raw, _ProgramRules(change=_bare)), temporary)
 
 
 def load(path: Path) -> ExportedProgram:
@@ -107,7 +107,7 @@ def check_of_others(path: Path) -> None:
 def _loaded(path: Path, kind: _ProgramRules) -> ExportedProgram:
     with TemporaryDirectory() as folder:
         copy = Path(folder) / "detector.pt2"
-        _write(_contents(path, kind), copy)
+        write_archive(_contents(path, kind), copy)
         return torch.export.load(copy)
 
 
@@ -117,7 +117,8 @@ def check(path: Path) -> None:
         pass
 
 
-def _write(contents: Iterable[tuple[str, bytes]], path: Path) -> None:
+def write_archive(contents: Iterable[tuple[str, bytes]], path: Path) -> None:
+    """Writes an archive of torch.export with these members."""
     from torch.export.pt2_archive import PT2ArchiveWriter  # imports Inductor, which takes long
 
     with path.open("wb") as file, PT2ArchiveWriter(file) as archive:

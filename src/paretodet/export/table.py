@@ -1,6 +1,7 @@
 """Every form of an artifact. A new one is its file and its line here."""
 
 from paretodet.errors import InputError
+from paretodet.export.aotinductor_target import AotInductorTarget
 from paretodet.export.executorch_target import ExecuTorchTarget
 from paretodet.export.litert_target import LiteRtTarget
 from paretodet.export.ncnn_target import NcnnTarget
@@ -13,6 +14,7 @@ TARGETS: tuple[Target, ...] = (
     OnnxTarget(),
     OpenVinoTarget(),
     TorchTarget(),
+    AotInductorTarget(),
     LiteRtTarget(),
     ExecuTorchTarget(),
     NcnnTarget(),

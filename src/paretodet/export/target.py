@@ -34,6 +34,7 @@ class Target(ABC):
     libraries: ClassVar[tuple[str, ...]]  # import names of what writes and runs it
     extras: ClassVar[str]  # of this package, that install them
     quantizer: ClassVar[Quantizer | None] = None  # of targets that have int8
+    is_native: ClassVar[bool] = False  # whether loading it runs code of its author
     shows_layers: ClassVar[bool] = False  # whether it has `layers`
     meanings: ClassVar[Mapping[str, str]] = {}  # of its tensors, by name, where they are not those of a whole detector
 

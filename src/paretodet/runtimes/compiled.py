@@ -1,25 +1,20 @@
 """Inductor, the compiler of torch.compile: one graph of fixed shapes with frozen weights, fp32 or bf16, CPU or CUDA."""
 
-import os
-import shutil
-import sys
 import warnings
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from time import perf_counter
 from typing import Any, ClassVar, cast
 
 import torch
 from torch import Tensor, nn
-from torch.fx import GraphModule, Node
+from torch.fx import GraphModule
 
 from paretodet.detectors.spec import DetectorSpec
 from paretodet.errors import InputError, first_line
-from paretodet.export.cache import cached
+from paretodet.export.inductor import inductor_cache, layer_precisions, require_compiler
 from paretodet.export.program import TensorModule, blank
-from paretodet.extras import MissingExtra
 from paretodet.layers.device import known_device
 from paretodet.layers.precision import PRECISIONS, dtype
 from paretodet.network import Network, TorchNetwork
@@ -28,22 +23,10 @@ from paretodet.runtimes.fixed import FixedSession, fit_refusal
 from paretodet.runtimes.runtime import Runtime
 from paretodet.types import Detections, Images
 
-INSTALL = {  # by sys.platform: the C++ compiler that Inductor calls, and how to install it
-    "darwin": ("clang++", "xcode-select --install"),
-    "win32": ("cl", "the Build Tools for Visual Studio"),
-    "linux": ("g++", "apt-get install g++"),
-}
 OPTIONS: dict[str, Any] = {  # of Inductor; freezing makes constants of weights, laid out as the kernels read them
     "cpu": {"freezing": True},
     "cuda": {"freezing": True, "triton.cudagraphs": True, "custom_should_partition_ops": ["paretodet::nms"]},
 }
-LAYERS = frozenset(  # operators of a frozen graph that are convolutions or matrix products
-    (
-        "_convolution_pointwise", "_convolution_pointwise_", "_convolution_transpose_pointwise", "_linear_pointwise",
-        "_mkl_linear", "_scaled_dot_product_flash_attention_for_cpu", "addmm", "baddbmm", "bmm", "convolution", "mm",
-    )
-)  # fmt: skip
-CACHE_VARIABLE = "TORCHINDUCTOR_CACHE_DIR"
 Function = Callable[..., Sequence[Tensor]]
 
 
@@ -69,11 +52,7 @@ class Compiled(Runtime):
     @classmethod
     def require(cls, form: str) -> None:
         """Raises MissingExtra if there is no C++ compiler."""
-        usual, install = INSTALL.get(sys.platform, INSTALL["linux"])
-        compiler = os.environ.get("CXX", usual)
-        if shutil.which(compiler) is None:
-            message = f"runtime {cls.name} needs a C++ compiler, and there is no {compiler}: {install}"
-            raise MissingExtra(message)
+        require_compiler(f"runtime {cls.name}")
 
     @classmethod
     def refusal(cls, form: str, spec: DetectorSpec | None) -> str | None:
@@ -141,35 +120,3 @@ def compiled(
         program = torch.export.export(TensorModule(module), inputs, strict=True).module()
         patches = {**options, "compile_threads": 1}  # a pool of compilers would outlive the build
         return cast(Function, compile_fx(program, list(inputs), inner_compile=counted, config_patches=patches))
-
-
-def layer_precisions(graph: GraphModule) -> Counter[str]:
-    """Number of convolutions and matrix products of a frozen graph by the precision of their operands."""
-    names: dict[torch.dtype | None, str] = {kind: name for name, kind in PRECISIONS.items()}
-    kinds = [_operand_dtype(graph, node) for node in graph.graph.nodes if _is_layer(node)]
-    return Counter(names.get(kind, str(kind).removeprefix("torch.")) for kind in kinds)
-
-
-def _is_layer(node: Node) -> bool:
-    return node.op == "call_function" and getattr(node.target, "__name__", "").partition(".")[0] in LAYERS
-
-
-def _operand_dtype(graph: GraphModule, node: Node) -> torch.dtype | None:
-    operands = [
-        getattr(graph, str(n.target)) if n.op == "get_attr" else n.meta.get("val") for n in node.all_input_nodes
-    ]
-    return next((operand.dtype for operand in operands if isinstance(operand, Tensor)), None)
-
-
-@contextmanager
-def inductor_cache() -> Iterator[None]:
-    """Inductor keeps its files in an entry of our cache, for all networks; the environment variable is restored."""
-    before = os.environ.get(CACHE_VARIABLE)
-    folder = cached({"kind": "inductor", "torch": torch.__version__}, lambda folder: None).folder
-    os.environ[CACHE_VARIABLE] = str(folder)
-    try:
-        yield
-    finally:
-        os.environ.pop(CACHE_VARIABLE)
-        if before is not None:
-            os.environ[CACHE_VARIABLE] = before

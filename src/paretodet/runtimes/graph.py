@@ -1,4 +1,4 @@
-"""What runtimes that execute graphs have in common: ONNX files, and detectors of the catalogue exported to one."""
+"""What runtimes that execute graphs have in common: ONNX files, and detectors of the catalogue exported to a file."""
 
 from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
@@ -92,6 +92,7 @@ class GraphRuntime(Runtime):
     forms: ClassVar[tuple[str, ...]] = ("torch", "onnx", "onnx-bundle")
     libraries: ClassVar[tuple[str, ...]]  # import names, which are the names of the extras too
     precisions: ClassVar[tuple[str, ...]] = ("fp32",)
+    memory_format: ClassVar[torch.memory_format] = torch.contiguous_format  # of the images
 
     def __post_init__(self) -> None:
         if self.precision not in self.precisions:
@@ -125,6 +126,11 @@ class GraphRuntime(Runtime):
         """This runtime with what it must know of a file beside its path to compile it."""
         return self
 
+    @property
+    def graph(self) -> str:
+        """What a detector of the catalogue is exported to, a form of `export.graph`."""
+        return GRAPH
+
     @abstractmethod
     def compile(self, path: Path) -> Program:
         """Raises ValueError if the file cannot be loaded or the device cannot be used."""
@@ -141,7 +147,6 @@ class GraphRuntime(Runtime):
 class _GraphSession:
     """A compiled graph, and what it states of itself."""
 
-    memory_format = torch.contiguous_format
     unknown = "fp32"  # the precision of a graph that does not tell
     export_ms: float | None = None
     made_ms = 0.0  # of export_ms, what was spent now
@@ -151,6 +156,7 @@ class _GraphSession:
     def __init__(self, runtime: GraphRuntime, path: Path) -> None:
         start = perf_counter()
         self.runtime, self.path, self.program = runtime, path, runtime.compile(path)
+        self.memory_format = runtime.memory_format
         self.compile_ms = round(1000 * (perf_counter() - start), 3)
 
     @property
@@ -206,8 +212,8 @@ class ExportedSession(_GraphSession):
         runtime.check(network)
         assert isinstance(network.module, Detector)
         self.fit = network.fit
-        entry = exported_graph(network.module, batch=runtime.batch)
-        path, self.export_ms, self.made_ms = entry.folder / GRAPH, 1000 * entry.seconds, 1000 * entry.spent
+        entry = exported_graph(network.module, batch=runtime.batch, form=runtime.graph)
+        path, self.export_ms, self.made_ms = entry.folder / runtime.graph, 1000 * entry.seconds, 1000 * entry.spent
         if runtime.precision == CALIBRATED:
             options: dict[str, Any] = {"fit": self.fit, "batch": runtime.batch, "is_trained": network.is_trained}
             make = partial(quantized_detector, exported=entry, **options)

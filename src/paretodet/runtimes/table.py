@@ -4,6 +4,7 @@ from dataclasses import replace
 
 from paretodet.config import CandidateConfig
 from paretodet.errors import InputError
+from paretodet.runtimes.aotinductor import AotInductor
 from paretodet.runtimes.compiled import Compiled
 from paretodet.runtimes.eager import Eager
 from paretodet.runtimes.executorch import ExecuTorch
@@ -28,12 +29,14 @@ ARTICLES = {
     "executorch-bundle": "a bundle with a program of ExecuTorch",
     "litert-bundle": "a bundle with a LiteRT file",
     "ncnn-bundle": "a bundle with a network of ncnn",
+    "aotinductor-bundle": "a bundle with a package of AOTInductor",
     "torch-bundle": "a bundle with a program of torch",
 }
 RUNTIMES: tuple[type[Runtime], ...] = (
     Eager,
     Winograd,
     Compiled,
+    AotInductor,
     OnnxRuntime,
     OpenVino,
     OpenCv,

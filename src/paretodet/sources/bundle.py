@@ -20,7 +20,7 @@ from paretodet.sources.source import Source
 class BundleFolder(Source):
     """An artifact with its own fit, labels and thresholds. Every file is checked before a runtime opens one."""
 
-    options = EXECUTION | {"height", "width", "score"}
+    options = EXECUTION | {"height", "width", "score", "trust"}
     form = "onnx-bundle"
 
     def owns(self, name: str) -> bool:
@@ -47,9 +47,13 @@ class BundleFolder(Source):
         return read_manifest(Path(config.name)).manifest.name
 
     def check_options(self, config: CandidateConfig) -> None:
-        """Raises InputError for a size, precision or score that the artifact does not have."""
+        """Raises InputError for a size, precision or score that the artifact does not have, and for native code that
+        the config does not trust.
+        """
         super().check_options(config)
-        manifest = read_manifest(Path(config.name)).manifest
+        bundle = read_manifest(Path(config.name))
+        _check_trust(config, bundle)
+        manifest = bundle.manifest
         if config.size not in (None, (manifest.height, manifest.width)):
             message = f"size: this artifact takes {manifest.height}x{manifest.width}; export another one with --size"
             raise InputError(message, "size-unsupported")
@@ -67,7 +71,9 @@ class BundleFolder(Source):
         return replace(config, precision=read_manifest(Path(config.name)).manifest.precision)
 
     def load(self, config: CandidateConfig) -> ArtifactNetwork:
-        return bundle_network(checked_bundle(Path(config.name)), score=config.score)
+        bundle = checked_bundle(Path(config.name))
+        _check_trust(config, bundle)
+        return bundle_network(bundle, score=config.score)
 
 
 def checked_bundle(folder: Path) -> Bundle:
@@ -92,6 +98,12 @@ def bundle_network(bundle: Bundle, *, score: float | None = None) -> ArtifactNet
         identity=_identity(manifest) | {"score": score},
         score=score,
     )
+
+
+def _check_trust(config: CandidateConfig, bundle: Bundle) -> None:
+    if _target(bundle).is_native and not config.trust:
+        message = f"{config.name}: opening it runs native code of its author; add --trust if you trust the bundle"
+        raise InputError(message, "trust-needed")
 
 
 def _target(bundle: Bundle) -> Target:

@@ -11,7 +11,9 @@ from paretodet.records.measurement import Measurement
 from paretodet.records.rows import Rows
 
 # Keys of a job that do not change the accuracy, as `CandidateConfig.as_published` has them; its module imports torch.
-FREE = frozenset(("name", "runtime", "device", "precision", "calibration", "allow_fallback", "batch", "threads"))
+FREE = frozenset(
+    ("name", "runtime", "device", "precision", "calibration", "allow_fallback", "trust", "batch", "threads")
+)
 CALIBRATED = "int8"
 
 

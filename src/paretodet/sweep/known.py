@@ -23,13 +23,13 @@ from paretodet.sweep.grid import parsed
 
 Scored = Mapping[str, Sequence[Measurement]]  # by `_network_key`
 EXECUTION = (  # keys of a job that do not change the accuracy of a network, except for int8
-    "runtime", "device", "precision", "calibration", "allow_fallback", "batch", "threads", "scored_on",
+    "runtime", "device", "precision", "calibration", "allow_fallback", "trust", "batch", "threads", "scored_on",
 )  # fmt: skip
 NAMED = ("architecture", "backbone")  # parts of names that the features have as words
 # A rough time of one measurement, which those that were made correct: its processes, their calls, and what is built.
 PROCESSES_S = 6.0
 CALLS, MACS_PER_S = 20, 4e10
-BUILD_S = {"onnxruntime": 8.0, "openvino": 10.0, "opencv": 8.0, "ncnn": 15.0, "web": 20.0}
+BUILD_S = {"aotinductor": 60.0, "onnxruntime": 8.0, "openvino": 10.0, "opencv": 8.0, "ncnn": 15.0, "web": 20.0}
 COMPILE_S = {"compiled": 40.0, "litert": 40.0, "executorch": 40.0}
 QUANTIZE_S = 60.0
 
