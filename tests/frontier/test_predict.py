@@ -41,7 +41,7 @@ def test_the_posterior_is_that_of_the_textbook() -> None:
     within = prior[np.ix_(rows, rows)] + process.variances[-1] * np.eye(25)
     mean = prior[:, rows] @ np.linalg.solve(within, values)
     variance = np.diag(prior - prior[:, rows] @ np.linalg.solve(within, prior[rows])) + process.variances[-1]
-    point, deviation = process.moments(features)
+    point, deviation = process.moments(process.prospects(features))
     np.testing.assert_allclose(point, logs.mean() + logs.std() * mean, atol=1e-6)
     np.testing.assert_allclose(deviation, logs.std() * process.widening * np.sqrt(variance), rtol=1e-4)
 
@@ -79,10 +79,12 @@ def test_draws_have_the_moments_of_the_forecast() -> None:
     features, latency = table()
     rows = RANDOM.permutation(180)[:20]
     process = fit(features, rows, latency[rows])
-    some = features.where(np.arange(0, 180, 7))
+    some = process.prospects(features.where(np.arange(0, 180, 7)))
     drawn, (mean, deviation) = process.draws(some, 4000, np.random.default_rng(0)), process.moments(some)
     np.testing.assert_allclose(drawn.mean(0), mean, atol=4 * deviation.max() / np.sqrt(4000))
     np.testing.assert_allclose(drawn.std(0), deviation, rtol=0.1)
+    every_other = process.moments(some.where(np.arange(0, 26, 2)))
+    np.testing.assert_allclose(every_other, (mean[::2], deviation[::2]))
 
 
 def test_a_value_of_no_precision_is_learned_from_less() -> None:

@@ -40,6 +40,17 @@ class Forecast(NamedTuple):
     known: Mask
 
 
+class Prospects(NamedTuple):
+    """N configurations to predict, and their covariance with the n measured ones [N, n]."""
+
+    basis: Basis
+    across: Floats
+
+    def where(self, rows: Mask | NDArray[np.intp]) -> "Prospects":
+        """Some of the configurations."""
+        return Prospects(Basis(self.basis.terms[rows], self.basis.codes[rows]), self.across[rows])
+
+
 @dataclass(frozen=True, kw_only=True)
 class Predictor:
     """A fitted process; `variances` are those of the covariance's components, then that of the noise."""
@@ -60,35 +71,38 @@ class Predictor:
 
         `start` [N] is required if and only if the fit had one.
         """
-        mean, deviation = self.moments(features)
+        mean, deviation = self.moments(self.prospects(features))
         if start is not None:
             mean = mean + (np.log(start) if self.log else start)
         bounds = (mean, mean - NORMAL_95 * deviation, mean + NORMAL_95 * deviation)
         point, low, high = (np.exp(bound) if self.log else bound for bound in bounds)
         return Forecast(point, low, high, self.known(features))
 
-    def moments(self, features: Features) -> tuple[Floats, Floats]:
-        """[N] means and standard deviations, of logarithms if the values were."""
+    def prospects(self, features: Features) -> Prospects:
+        """N configurations to predict, whose features have the columns that were fitted."""
         basis = self.covariance.basis(features)
-        across = self.covariance.between(basis, self.basis, self.variances[:-1])
+        return Prospects(basis, self.covariance.between(basis, self.basis, self.variances[:-1]))
+
+    def moments(self, prospects: Prospects) -> tuple[Floats, Floats]:
+        """[N] means and standard deviations, of logarithms if the values were."""
+        basis, across = prospects
         variance = self.covariance.of_each(basis, self.variances[:-1]) - ((across @ self.inverse) * across).sum(1)
         deviation = self.scale * self.widening * np.sqrt(np.maximum(variance, 0) + self.variances[-1])
         return self.center + self.scale * (across @ self.weights), deviation
 
-    def draws(self, features: Features, count: int, random: np.random.Generator) -> Floats:
+    def draws(self, prospects: Prospects, count: int, random: np.random.Generator) -> Floats:
         """[count, N] what the values may be together, as logarithms if the values were.
 
         Draws before any row is measured, corrected by what the measured rows say (Wilson et al. 2020, "Efficiently
         sampling functions from Gaussian process posteriors", Matheron's rule).
         """
-        basis, variances = self.covariance.basis(features), self.variances[:-1]
-        all_of_them = self.covariance.draws(self.basis.joined(basis), variances, count=count, random=random)
+        basis, across = prospects
+        joined = self.basis.joined(basis)
+        all_of_them = self.covariance.draws(joined, self.variances[:-1], count=count, random=random)
         all_of_them += np.sqrt(self.variances[-1]) * random.standard_normal(all_of_them.shape)
         before, drawn = np.split(all_of_them, [len(self.weights)], axis=1)
-        across = self.covariance.between(basis, self.basis, variances)
         drawn -= before @ self.inverse @ across.T
-        mean = across @ self.weights
-        return self.center + self.scale * (mean + self.widening * drawn)
+        return self.center + self.scale * (across @ self.weights + self.widening * drawn)
 
     def known(self, features: Features) -> Mask:
         """[N] which configurations have measured categories and numbers within the measured range."""

@@ -19,7 +19,7 @@ from numpy.typing import ArrayLike, NDArray
 from paretodet.frontier.dominance import SURE, pareto_mask
 from paretodet.frontier.failures import Working, working
 from paretodet.frontier.features import Features
-from paretodet.frontier.predict import MIN_ROWS, Predictor, fit
+from paretodet.frontier.predict import MIN_ROWS, Predictor, Prospects, fit
 from paretodet.frontier.values import Columns, Floats, Mask
 from paretodet.records.statistics import NORMAL_975
 
@@ -155,19 +155,23 @@ class _Belief:
     log: bool
     open: Mask  # which are predicted
     predictor: Predictor | None  # None if nothing is left to predict, or too little is known for it
+    prospects: Prospects | None  # of the predicted ones, as many as `open` are
 
     @classmethod
     def of(cls, space: Space, column: Columns, *, log: bool) -> "_Belief":
         """Of `column` where it is known, else predicted."""
         mean, deviation = _normal(Columns(*(np.where(space.excluded, np.nan, bound) for bound in column)), log=log)
         open_ = np.isnan(mean) & ~space.excluded
-        given, known, predictor = np.flatnonzero(~np.isnan(mean)), ~space.excluded, None
+        given, known, predictor, prospects = np.flatnonzero(~np.isnan(mean)), ~space.excluded, None, None
         if open_.any() and len(given) >= MIN_ROWS:
             predictor = fit(space.features, given, column.point[given], log=log, deviations=deviation[given])
             rest = space.features.where(open_)
-            mean[open_], deviation[open_] = predictor.moments(rest)
+            prospects = predictor.prospects(rest)
+            mean[open_], deviation[open_] = predictor.moments(prospects)
             known[open_] = predictor.known(rest)
-        return cls(mean=mean, deviation=deviation, known=known, log=log, open=open_, predictor=predictor)
+        return cls(
+            mean=mean, deviation=deviation, known=known, log=log, open=open_, predictor=predictor, prospects=prospects
+        )
 
     @property
     def formed(self) -> bool:
@@ -180,7 +184,7 @@ class _Belief:
         return Columns(*(np.exp(bound) if self.log else bound for bound in bounds))
 
     def draws(
-        self, space: Space, rows: NDArray[np.intp], random: np.random.Generator, shared: NDArray[np.int64] | None = None
+        self, rows: NDArray[np.intp], random: np.random.Generator, shared: NDArray[np.int64] | None = None
     ) -> Floats:
         """[S, rows] what the values may be together; fewer draws of more rows.
 
@@ -190,8 +194,9 @@ class _Belief:
         codes = np.arange(len(rows)) if shared is None else np.unique(shared[rows], return_inverse=True)[1]
         drawn = self.mean[rows] + self.deviation[rows] * random.standard_normal((count, len(rows)))[:, codes]
         predicted = self.open[rows]
-        if self.predictor is not None and predicted.any():
-            drawn[:, predicted] = self.predictor.draws(space.features.where(rows[predicted]), count, random)
+        if self.predictor and self.prospects and predicted.any():
+            places = (np.cumsum(self.open) - 1)[rows[predicted]]
+            drawn[:, predicted] = self.predictor.draws(self.prospects.where(places), count, random)
         return drawn
 
 
@@ -206,7 +211,7 @@ def _membership(space: Space, cost: _Belief, gain: _Belief, random: np.random.Ge
     )
     rows = usable[undominated]
     membership = np.zeros(len(space.excluded))
-    drawn = cost.draws(space, rows, random), gain.draws(space, rows, random, space.shared)
+    drawn = cost.draws(rows, random), gain.draws(rows, random, space.shared)
     chance = works.draws(rows, len(drawn[0]), random)
     membership[rows] = (chance * _undominated(*drawn, chance > random.random(chance.shape))).mean(0)
     return membership
