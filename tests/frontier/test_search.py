@@ -177,3 +177,30 @@ def test_the_chance_to_work_multiplies_what_a_measurement_promises() -> None:
     doubtful = result.works.copy()
     doubtful[chosen] = 1e-6
     assert choose(current, result._replace(works=doubtful)) != chosen
+
+
+@pytest.mark.parametrize("failing", [False, True])
+def test_a_search_begins_with_every_word_that_names_have(failing: bool) -> None:
+    words = [
+        f"{family}-{word}-w{w}_{size}" for family in "ab" for word in ("x", "y", "z") for w in WIDTHS for size in SIZES
+    ]
+    rare = ["c-v-w1_160", "c-u-w1_160"]
+    features = of_names([*words, *rare])
+    count = len(features.numbers)
+    known, failed = np.zeros((2, count), dtype=np.bool_)
+    for _ in range(5):
+        numbers = np.where(known, 1.0 + np.arange(count), np.nan)
+        current = Space(
+            features=features,
+            cost=Columns(numbers, numbers, numbers),
+            gain=Columns(numbers, numbers, numbers),
+            seconds=np.ones(count),
+            excluded=failed,
+        )
+        chosen = choose(current, standing(current))
+        assert chosen is not None
+        (failed if failing and chosen >= len(words) else known)[chosen] = True
+    tried = features.where(known | failed)
+    for column, name in enumerate(features.category_names):
+        if name != "network":
+            assert len(np.unique(tried.categories[:, column])) == len(np.unique(features.categories[:, column]))

@@ -54,7 +54,7 @@ def searched(tmp_path: Path, *, accident: str = "", minutes: float = 60.0, blind
 
 def test_few_of_what_always_fails_are_tried_and_the_end_names_those_that_were_not(tmp_path: Path) -> None:
     result, blind = (searched(tmp_path, minutes=4.0, blind=blind) for blind in (False, True))
-    assert 2 <= len(result.failed) < 8 <= len(blind.failed) / 2
+    assert 2 <= len(result.failed) <= 8 and len(blind.failed) > 12
     assert result.avoided and not {*result.avoided} & {*result.spared} and not blind.avoided
     assert {result.configurations[index].expected.precision for index in result.avoided} == {"bf16"}
     (sentence,) = [line for line in endings(result) if "fail" in line and "NaN" not in line]
@@ -68,7 +68,7 @@ def test_few_of_what_always_fails_are_tried_and_the_end_names_those_that_were_no
 def test_the_frontier_of_what_works_is_found_where_the_rest_of_its_kind_failed(tmp_path: Path) -> None:
     result = searched(tmp_path)
     members = {result.configurations[index].expected.precision for index in result.members}
-    assert members == {"fp32"} and len(result.failed) < 8
+    assert members == {"fp32"} and len(result.failed) <= 9
     assert result.undecided == result.dependent  # those that were not tried may work after all
     assert f"{len(result.undecided)} less sure as some that probably fail were not tried" in decided(result)
 

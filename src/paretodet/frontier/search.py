@@ -18,12 +18,12 @@ from numpy.typing import ArrayLike, NDArray
 
 from paretodet.frontier.dominance import SURE, pareto_mask
 from paretodet.frontier.failures import Working, working
-from paretodet.frontier.features import Features
+from paretodet.frontier.features import NETWORK, Features
 from paretodet.frontier.predict import MIN_ROWS, Predictor, Prospects, fit
 from paretodet.frontier.values import Columns, Floats, Mask
 from paretodet.records.statistics import NORMAL_975
 
-FIRST = 6  # configurations that are measured before predictions decide
+FIRST = 8  # configurations that are measured before predictions decide: those with words that none has yet
 DRAWS, DRAWN = (60, 200), 40_000  # the number of draws, and of drawn values where it is neither limit
 PRUNED = 3.0  # standard deviations beyond which a configuration counts as dominated without a draw
 NOTHING = 1e-6  # an expected improvement, as a share of the area, that is not worth a measurement
@@ -232,12 +232,25 @@ def _undominated(cost: Floats, gain: Floats, works: Mask) -> Mask:
 
 
 def _random(space: Space, standing: Standing, left: Mask) -> int:
-    """A configuration to begin with, the sooner the quicker it is measured and the more probably it works; the same
-    for the same measured ones.
+    """A configuration to begin with, the same for the same measured ones.
+
+    It has words that none has that was tried, if any is left that does. It is chosen the sooner the more these are,
+    the quicker it is measured and the more probably it works.
     """
-    speed = np.where(left, standing.works / space.seconds, 0)
+    new = np.where(left, _new_words(space), 0)
+    weight = np.where(left, standing.works / space.seconds, 0) * (new if new.any() else 1)
     random = np.random.default_rng([0, *np.flatnonzero(space.measured)])
-    return int(random.choice(len(speed), p=speed / speed.sum()))
+    return int(random.choice(len(weight), p=weight / weight.sum()))
+
+
+def _new_words(space: Space) -> NDArray[np.intp]:
+    """[N] how many words of a configuration none has that was tried, without the name of its network."""
+    words, tried = space.features.categories, space.measured | space.excluded
+    new = np.zeros(len(words), dtype=np.intp)
+    for column, name in zip(words.T, space.features.category_names, strict=True):
+        if name != NETWORK:
+            new += ~np.isin(column, column[tried])
+    return new
 
 
 def _normal(column: Columns, *, log: bool) -> tuple[Floats, Floats]:
