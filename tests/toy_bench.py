@@ -9,7 +9,7 @@ from paretodet.frontier.searched import Configuration, SearchResult
 from paretodet.records.measurement import Measurement
 from paretodet.records.row_id import job_key, with_id
 from paretodet.records.store import Store
-from paretodet.sweep.known import expected_rows, expected_seconds, features_of
+from paretodet.sweep.known import expected_rows, expected_seconds, features_of, kinds_of
 from paretodet.sweep.searching import Search
 
 SPEED = {"eager": 2e-8, "winograd": 1.5e-8}  # ms per multiply-add
@@ -87,5 +87,6 @@ def started(
         configurations=tuple(Configuration(expected=row) for row in rows),
         features=features_of(rows),
         seconds=expected_seconds(rows, {}),
+        kinds=kinds_of(rows),
     )
     return Search(jobs=jobs, empty=empty, store=store, run=run, budget=60 * minutes, began=clock(), clock=clock, **more)

@@ -32,7 +32,15 @@ from paretodet.records.store import DEFAULT, Store
 from paretodet.sources.table import check, resolved
 from paretodet.sweep.executions import ALL, executions
 from paretodet.sweep.grid import all_candidates, grid
-from paretodet.sweep.known import Scored, by_network, expected_rows, expected_seconds, features_of, missing_gain
+from paretodet.sweep.known import (
+    Scored,
+    by_network,
+    expected_rows,
+    expected_seconds,
+    features_of,
+    kinds_of,
+    missing_gain,
+)
 from paretodet.sweep.measuring import only_process
 from paretodet.sweep.searching import Bench, Search, open_run
 
@@ -181,6 +189,7 @@ def _set_up(
         configurations=tuple(Configuration(expected=row) for row in expected),
         features=features_of(expected),
         seconds=expected_seconds(expected, {}),
+        kinds=kinds_of(expected),
         left_out=by_label(unstated),
         notes=notes,
     )

@@ -4,8 +4,10 @@ import numpy as np
 import pytest
 
 from paretodet.errors import InputError
+from paretodet.frontier import predict
+from paretodet.frontier.covariance import Covariance
 from paretodet.frontier.features import Features, of_names
-from paretodet.frontier.predict import fit
+from paretodet.frontier.predict import _posterior, _variances, fit
 from paretodet.frontier.values import Floats
 
 RANDOM = np.random.default_rng(7)
@@ -39,19 +41,50 @@ def test_the_posterior_is_that_of_the_textbook() -> None:
     within = prior[np.ix_(rows, rows)] + process.variances[-1] * np.eye(25)
     mean = prior[:, rows] @ np.linalg.solve(within, values)
     variance = np.diag(prior - prior[:, rows] @ np.linalg.solve(within, prior[rows])) + process.variances[-1]
-    point, deviation = process.moments(features)
+    point, deviation = process.moments(process.prospects(features))
     np.testing.assert_allclose(point, logs.mean() + logs.std() * mean, atol=1e-6)
     np.testing.assert_allclose(deviation, logs.std() * process.widening * np.sqrt(variance), rtol=1e-4)
+
+
+def test_the_scores_of_variances_are_those_of_the_plain_formulas() -> None:
+    features, latency = table()
+    rows = RANDOM.permutation(180)[:25]
+    covariance, logs = Covariance.of(features), np.log(latency[rows])
+    posterior = _posterior(covariance, covariance.basis(features.where(rows)), (logs - logs.mean()) / logs.std())
+    at = posterior.usual + RANDOM.normal(0, 0.5, len(posterior.usual))
+    kernels = np.exp(at)[:, None, None] * posterior.parts
+    inverse = np.linalg.inv(kernels.sum(0))
+    products = [inverse @ kernel for kernel in kernels]
+    weights = inverse @ posterior.values
+    plain = 0.5 * np.array([np.trace(product) for product in products]) - 0.5 * (kernels @ weights) @ weights
+    information = [[0.5 * np.trace(one @ other) for other in products] for one in products]
+    gradient, found = posterior.scores(at)
+    np.testing.assert_allclose(gradient, plain + posterior.precision @ (at - posterior.usual), rtol=1e-8, atol=1e-10)
+    np.testing.assert_allclose(found, information, rtol=1e-8, atol=1e-12)
+    step = 1e-6 * np.eye(len(at))
+    slopes = [(posterior.loss(at + each) - posterior.loss(at - each)) / 2e-6 for each in step]
+    np.testing.assert_allclose(gradient, slopes, atol=1e-5)
+
+
+def test_the_variances_are_learned_from_rows_spread_over_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    features, latency = table()
+    monkeypatch.setattr(predict, "MAX_ROWS", 60)
+    logs, covariance, spread = np.log(latency), Covariance.of(features), np.linspace(0, 179, 60).astype(np.intp)
+    standard = (logs - logs.mean()) / logs.std()
+    expected, _ = _variances(covariance, covariance.basis(features.where(spread)), standard[spread])
+    np.testing.assert_allclose(fit(features, np.arange(180), latency).variances, expected, rtol=1e-9)
 
 
 def test_draws_have_the_moments_of_the_forecast() -> None:
     features, latency = table()
     rows = RANDOM.permutation(180)[:20]
     process = fit(features, rows, latency[rows])
-    some = features.where(np.arange(0, 180, 7))
+    some = process.prospects(features.where(np.arange(0, 180, 7)))
     drawn, (mean, deviation) = process.draws(some, 4000, np.random.default_rng(0)), process.moments(some)
     np.testing.assert_allclose(drawn.mean(0), mean, atol=4 * deviation.max() / np.sqrt(4000))
     np.testing.assert_allclose(drawn.std(0), deviation, rtol=0.1)
+    every_other = process.moments(some.where(np.arange(0, 26, 2)))
+    np.testing.assert_allclose(every_other, (mean[::2], deviation[::2]))
 
 
 def test_a_value_of_no_precision_is_learned_from_less() -> None:

@@ -8,7 +8,7 @@ import pytest
 from paretodet.frontier.dominance import pareto_mask
 from paretodet.frontier.features import of_names
 from paretodet.frontier.search import Space, _undominated, choose, expected_improvement, hypervolume, standing
-from paretodet.frontier.values import Columns, Floats
+from paretodet.frontier.values import Columns, Floats, Mask
 
 SIZES, WIDTHS = (160, 192, 224, 256, 320, 384, 448), (0.25, 0.5, 0.75, 1)
 PARTS = [(family, w, size) for family in "ab" for w in WIDTHS for size in SIZES]
@@ -45,8 +45,19 @@ def test_measured_memberships_are_the_frontier() -> None:
 def test_the_frontiers_of_draws_are_pareto_masks() -> None:
     random = np.random.default_rng(3)
     cost, gain = random.integers(1, 9, (50, 40)).astype(float), random.integers(1, 9, (50, 40)).astype(float)
-    for row, one, other in zip(_undominated(cost, gain), cost, gain, strict=True):
+    for row, one, other in zip(_undominated(cost, gain, np.full(cost.shape, True)), cost, gain, strict=True):
         assert (row == pareto_mask(one, other)).all()
+
+
+def test_what_fails_in_a_draw_dominates_nothing_and_is_compared_with_what_works() -> None:
+    random = np.random.default_rng(3)
+    cost, gain = random.integers(1, 9, (50, 20)).astype(float), random.integers(1, 9, (50, 20)).astype(float)
+    works = random.random(cost.shape) < 0.6
+    for row, one, other, alive in zip(_undominated(cost, gain, works), cost, gain, works, strict=True):
+        for place in range(20):
+            kept = alive.copy()
+            kept[place] = True
+            assert row[place] == pareto_mask(np.where(kept, one, np.inf), other)[place]
 
 
 def test_the_improvement_of_what_is_certain_is_the_area_it_adds() -> None:
@@ -128,3 +139,68 @@ def test_an_uncertain_gain_that_two_share_leaves_the_costlier_one_beaten() -> No
     together = standing(replace(apart, shared=np.array([7, 7, 8])))
     assert together.membership[1] == 0 and together.decided[:2].all()
     assert together.membership[2] == pytest.approx(standing(apart).membership[2], abs=0.25)
+
+
+def replayed(fails: Mask, *, budget: int = len(NAMES), kinds: bool = True) -> Mask:
+    """Which configurations a search tries of a space whose gain is known, where some fail; a kind is a family."""
+    measured, failed = np.zeros((2, len(NAMES)), dtype=np.bool_)
+    family = np.array([part[0] == "b" for part in PARTS]).astype(np.int64)[:, None] if kinds else None
+    while (measured | failed).sum() < budget:
+        current = replace(space(measured, GAIN), excluded=failed, kinds=family)
+        if (chosen := choose(current, standing(current))) is None:
+            break
+        (failed if fails[chosen] else measured)[chosen] = True
+    return measured | failed
+
+
+def test_few_of_a_kind_that_always_fails_are_tried_before_all_others_that_matter() -> None:
+    cheap = np.array([part[0] == "b" for part in PARTS])  # the kind of all members, if it worked
+    assert (cheap >= pareto_mask(COST, GAIN)).all()
+    members = pareto_mask(np.where(cheap, np.nan, COST), GAIN)
+    tried, blindly = (replayed(cheap, budget=members.sum() + 7, kinds=kinds) for kinds in (True, False))
+    assert 2 <= (tried & cheap).sum() <= 6 < (blindly & cheap).sum() / 2
+    assert tried[members].mean() > 0.7 > blindly[members].mean()
+
+
+@pytest.mark.parametrize("place", range(28, 56, 5))
+def test_a_failure_by_accident_does_not_end_the_search_of_its_kind(place: int) -> None:
+    accident = np.arange(len(NAMES)) == place
+    members = pareto_mask(np.where(accident, np.nan, COST), GAIN)
+    assert replayed(accident)[members].mean() > 0.9
+
+
+def test_the_chance_to_work_multiplies_what_a_measurement_promises() -> None:
+    current = space(np.arange(len(NAMES)) % 3 == 0, GAIN)
+    result = standing(current)
+    chosen = choose(current, result)
+    assert chosen is not None and (result.works == 1).all()
+    doubtful = result.works.copy()
+    doubtful[chosen] = 1e-6
+    assert choose(current, result._replace(works=doubtful)) != chosen
+
+
+@pytest.mark.parametrize("failing", [False, True])
+def test_a_search_begins_with_every_word_that_names_have(failing: bool) -> None:
+    words = [
+        f"{family}-{word}-w{w}_{size}" for family in "ab" for word in ("x", "y", "z") for w in WIDTHS for size in SIZES
+    ]
+    rare = ["c-v-w1_160", "c-u-w1_160"]
+    features = of_names([*words, *rare])
+    count = len(features.numbers)
+    known, failed = np.zeros((2, count), dtype=np.bool_)
+    for _ in range(5):
+        numbers = np.where(known, 1.0 + np.arange(count), np.nan)
+        current = Space(
+            features=features,
+            cost=Columns(numbers, numbers, numbers),
+            gain=Columns(numbers, numbers, numbers),
+            seconds=np.ones(count),
+            excluded=failed,
+        )
+        chosen = choose(current, standing(current))
+        assert chosen is not None
+        (failed if failing and chosen >= len(words) else known)[chosen] = True
+    tried = features.where(known | failed)
+    for column, name in enumerate(features.category_names):
+        if name != "network":
+            assert len(np.unique(tried.categories[:, column])) == len(np.unique(features.categories[:, column]))

@@ -88,3 +88,20 @@ def test_a_wrong_option_is_named(
     with pytest.raises(SystemExit) as ended:
         benchmark.main()
     assert ended.value.code == 2 and named in capsys.readouterr().err
+
+
+def test_decisions_are_timed_for_a_gain_that_is_known_and_one_that_is_not(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    benchmark = loaded(ROOT / "benchmarks" / "deciding.py", monkeypatch)
+    out = tmp_path / "rows.jsonl"
+    words = ["--configurations", "40", "--measured", "12", "--rounds", "2", "--json", "--out", str(out)]
+    monkeypatch.setattr(sys, "argv", ["deciding.py", *words])
+    benchmark.main()
+    printed = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [(row["gain"], row["configurations"], row["measured"]) for row in printed] == [
+        ("ap", 40, 12), ("-memory_infer_mib", 40, 12),
+    ]  # fmt: skip
+    assert all(0 < row["cpu_s_median"] <= row["cpu_s_most"] for row in printed)
+    kept = [json.loads(line) for line in out.read_text().splitlines()]
+    assert [row.items() >= one.items() for row, one in zip(kept, printed, strict=True)] == [True, True]

@@ -5,7 +5,7 @@ only those with the same category, or only those with the same number. Measured 
 the mixed model of statistics, and the same as a Gaussian process with the sum of these kernels.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -15,6 +15,8 @@ from numpy.typing import NDArray
 from paretodet.frontier.features import NETWORK, SIZE, Features
 from paretodet.frontier.values import Floats
 
+Codes = NDArray[np.int64]
+Rows = NDArray[np.intp]
 TILES = (64, 128, 256)  # pixels; devices compute whole tiles, so that the work is that of the next multiple
 # What is usual of a standardized value, as the standard deviation of each kind of component. The work of any
 # convolution grows with the square of the size, so that slopes of the size hardly depend on the category.
@@ -103,15 +105,22 @@ class Covariance:
             for part in self.components
         ])  # fmt: skip
 
+    def roots(self, basis: Basis) -> list[Floats]:
+        """[N, R] for each component, times its transpose the covariance of the component at variance 1."""
+        groups = [list(_rows(codes, np.unique(codes))) for codes in basis.codes.T]
+        return [_root(basis.terms[:, part.terms], groups[part.code]) for part in self.components]
+
     def between(self, one: Basis, other: Basis, variances: Floats) -> Floats:
         """[N, M] the covariance of two lists of configurations."""
         total = np.zeros((len(one.terms), len(other.terms)))
         for code, weights in self._weights(one, variances):
             used = weights > 0
-            shared = (one.terms[:, used] * weights[used]) @ other.terms[:, used].T
-            if code > 0:
-                shared *= one.codes[:, None, code] == other.codes[None, :, code]
-            total += shared
+            weighted, terms = one.terms[:, used] * weights[used], other.terms[:, used]
+            if code == 0:
+                total += weighted @ terms.T
+                continue
+            for rows, columns in _alike(one.codes[:, code], other.codes[:, code]):
+                total[np.ix_(rows, columns)] += weighted[rows] @ terms[columns].T
         return total
 
     def of_each(self, basis: Basis, variances: Floats) -> Floats:
@@ -122,11 +131,11 @@ class Covariance:
         """[count, N] functions of this covariance at the configurations, by coefficients of their terms."""
         total = np.zeros((len(basis.terms), count))
         for code, weights in self._weights(basis, variances):
-            values, places = np.unique(basis.codes[:, code], return_inverse=True)
+            values = np.unique(basis.codes[:, code])
             terms = (basis.terms * np.sqrt(weights))[:, weights > 0]
             coefficients = random.standard_normal((terms.shape[1], len(values), count))
-            for term, coefficient in zip(terms.T, coefficients, strict=True):
-                total += term[:, None] * coefficient[places]
+            for place, rows in enumerate(_rows(basis.codes[:, code], values)):
+                total[rows] += terms[rows] @ coefficients[:, place]
         return total.T
 
     def _weights(self, basis: Basis, variances: Floats) -> Iterator[tuple[int, Floats]]:
@@ -137,6 +146,39 @@ class Covariance:
                 if part.code == code:
                     weights[part.terms] += variance
             yield code, weights
+
+
+def _alike(one: Codes, other: Codes) -> Iterator[tuple[Rows, Rows]]:
+    """The rows of both lists that have the same code, for each code that is in both."""
+    both = np.intersect1d(one, other)
+    yield from zip(_rows(one, both), _rows(other, both), strict=True)
+
+
+def _rows(codes: Codes, values: Codes) -> Iterator[Rows]:
+    """The rows of each of some codes."""
+    order = np.argsort(codes, kind="stable")
+    starts, ends = (np.searchsorted(codes[order], values, side=side).tolist() for side in ("left", "right"))
+    return (order[start:end] for start, end in zip(starts, ends, strict=True))
+
+
+def _root(terms: Floats, groups: Sequence[Rows]) -> Floats:
+    """[N, R] whose product with its transpose is that of the terms [N, T] inside each group of rows, and 0 outside.
+
+    A group has no more columns than rows.
+    """
+    blocks = [terms[rows] for rows in groups]
+    blocks = [_triangle(block) if block.shape[0] < block.shape[1] else block for block in blocks]
+    root = np.zeros((len(terms), sum(block.shape[1] for block in blocks)))
+    end = 0
+    for rows, block in zip(groups, blocks, strict=True):
+        start, end = end, end + block.shape[1]
+        root[rows, start:end] = block
+    return root
+
+
+def _triangle(block: Floats) -> Floats:
+    """[N, N] whose product with its transpose is that of a block [N, T]."""
+    return np.asarray(np.linalg.qr(block.T, mode="r")).T
 
 
 def _components(numbers: int, categories: int, size: int | None, network: bool) -> Iterator[Component]:

@@ -22,7 +22,7 @@ MIN_ROWS = 3
 # Standard deviations of the logarithm of a variance around what is usual: of each, and of what all but the slopes
 # have in common.
 SPREAD, COMMON = 1.0, 1.0
-MAX_ROWS = 150  # the variances are learned from at most this many rows
+MAX_ROWS = 100  # the variances are learned from at most this many rows, spread over all that are measured
 MAX_STEPS = 30
 MIN_NOISE = 1e-6  # of the variance of the values, so that the covariance can be inverted
 ENOUGH = 1e-3  # of the logarithm of the density, gained by a step
@@ -38,6 +38,17 @@ class Forecast(NamedTuple):
     low: Floats
     high: Floats
     known: Mask
+
+
+class Prospects(NamedTuple):
+    """N configurations to predict, and their covariance with the n measured ones [N, n]."""
+
+    basis: Basis
+    across: Floats
+
+    def where(self, rows: Mask | NDArray[np.intp]) -> "Prospects":
+        """Some of the configurations."""
+        return Prospects(Basis(self.basis.terms[rows], self.basis.codes[rows]), self.across[rows])
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,35 +71,38 @@ class Predictor:
 
         `start` [N] is required if and only if the fit had one.
         """
-        mean, deviation = self.moments(features)
+        mean, deviation = self.moments(self.prospects(features))
         if start is not None:
             mean = mean + (np.log(start) if self.log else start)
         bounds = (mean, mean - NORMAL_95 * deviation, mean + NORMAL_95 * deviation)
         point, low, high = (np.exp(bound) if self.log else bound for bound in bounds)
         return Forecast(point, low, high, self.known(features))
 
-    def moments(self, features: Features) -> tuple[Floats, Floats]:
-        """[N] means and standard deviations, of logarithms if the values were."""
+    def prospects(self, features: Features) -> Prospects:
+        """N configurations to predict, whose features have the columns that were fitted."""
         basis = self.covariance.basis(features)
-        across = self.covariance.between(basis, self.basis, self.variances[:-1])
+        return Prospects(basis, self.covariance.between(basis, self.basis, self.variances[:-1]))
+
+    def moments(self, prospects: Prospects) -> tuple[Floats, Floats]:
+        """[N] means and standard deviations, of logarithms if the values were."""
+        basis, across = prospects
         variance = self.covariance.of_each(basis, self.variances[:-1]) - ((across @ self.inverse) * across).sum(1)
         deviation = self.scale * self.widening * np.sqrt(np.maximum(variance, 0) + self.variances[-1])
         return self.center + self.scale * (across @ self.weights), deviation
 
-    def draws(self, features: Features, count: int, random: np.random.Generator) -> Floats:
+    def draws(self, prospects: Prospects, count: int, random: np.random.Generator) -> Floats:
         """[count, N] what the values may be together, as logarithms if the values were.
 
         Draws before any row is measured, corrected by what the measured rows say (Wilson et al. 2020, "Efficiently
         sampling functions from Gaussian process posteriors", Matheron's rule).
         """
-        basis, variances = self.covariance.basis(features), self.variances[:-1]
-        all_of_them = self.covariance.draws(self.basis.joined(basis), variances, count=count, random=random)
+        basis, across = prospects
+        joined = self.basis.joined(basis)
+        all_of_them = self.covariance.draws(joined, self.variances[:-1], count=count, random=random)
         all_of_them += np.sqrt(self.variances[-1]) * random.standard_normal(all_of_them.shape)
         before, drawn = np.split(all_of_them, [len(self.weights)], axis=1)
-        across = self.covariance.between(basis, self.basis, variances)
         drawn -= before @ self.inverse @ across.T
-        mean = across @ self.weights
-        return self.center + self.scale * (mean + self.widening * drawn)
+        return self.center + self.scale * (across @ self.weights + self.widening * drawn)
 
     def known(self, features: Features) -> Mask:
         """[N] which configurations have measured categories and numbers within the measured range."""
@@ -156,9 +170,14 @@ def _widening(residuals: Floats, fitted: float) -> float:
 
 
 class _Posterior(NamedTuple):
-    """The logarithms of variances: kernels [G, n, n] at variance 1, values [n], and the normal prior of logarithms."""
+    """The logarithms of variances: kernels [G, n, n] at variance 1, values [n], and the normal prior of logarithms.
+
+    `roots` [n, R] are those of the kernels side by side; the columns of each begin at `starts` [G].
+    """
 
     parts: Floats
+    roots: Floats
+    starts: NDArray[np.intp]
     values: Floats
     usual: Floats
     precision: Floats
@@ -173,14 +192,19 @@ class _Posterior(NamedTuple):
         return float(0.5 * (whitened @ whitened + unusual @ self.precision @ unusual) + np.log(np.diag(root)).sum())
 
     def scores(self, logs: Floats) -> tuple[Floats, Floats]:
-        """The gradient [G] of the loss, and the expected second derivatives [G, G] of the likelihood."""
-        scaled = np.exp(logs)[:, None, None] * self.parts
-        inverse = np.linalg.inv(scaled.sum(0))
-        weights = inverse @ self.values
-        products = inverse @ scaled
-        gradient = 0.5 * (np.trace(products, axis1=1, axis2=2) - (scaled @ weights) @ weights)
-        flat, turned = (kernel.reshape(len(kernel), -1) for kernel in (products, products.transpose(0, 2, 1)))
-        return gradient + self.precision @ (logs - self.usual), 0.5 * flat @ turned.T
+        """The gradient [G] of the loss, and the expected second derivatives [G, G] of the likelihood.
+
+        Kernels are whitened, so that the trace of the product of two is the sum of the products of their elements.
+        """
+        variances = np.exp(logs)
+        whiten = np.linalg.inv(np.linalg.cholesky(np.tensordot(variances, self.parts, 1)))
+        roots = np.split(whiten @ self.roots, self.starts[1:], axis=1)
+        white = np.empty_like(self.parts)
+        for root, variance, kernel in zip(roots, variances, white, strict=True):
+            np.matmul(variance * root, root.T, out=kernel)
+        values, flat = whiten @ self.values, white.reshape(len(white), -1)
+        gradient = 0.5 * (np.trace(white, axis1=1, axis2=2) - (white @ values) @ values)
+        return gradient + self.precision @ (logs - self.usual), 0.5 * flat @ flat.T
 
 
 def _variances(covariance: Covariance, basis: Basis, values: Floats) -> tuple[Floats, float]:
@@ -188,7 +212,8 @@ def _variances(covariance: Covariance, basis: Basis, values: Floats) -> tuple[Fl
 
     Fisher scoring with Levenberg's damping.
     """
-    posterior = _posterior(covariance, Basis(basis.terms[:MAX_ROWS], basis.codes[:MAX_ROWS]), values[:MAX_ROWS])
+    used = np.linspace(0, len(values) - 1, min(len(values), MAX_ROWS)).astype(np.intp)
+    posterior = _posterior(covariance, Basis(basis.terms[used], basis.codes[used]), values[used])
     logs, damping = posterior.usual, 1e-3
     loss, (gradient, information) = posterior.loss(logs), posterior.scores(logs)
     for _ in range(MAX_STEPS):
@@ -210,7 +235,9 @@ def _variances(covariance: Covariance, basis: Basis, values: Floats) -> tuple[Fl
 
 def _posterior(covariance: Covariance, basis: Basis, values: Floats) -> _Posterior:
     parts = np.concatenate([covariance.parts(basis), np.eye(len(values))[None]])
+    roots = [*covariance.roots(basis), np.eye(len(values))]
+    starts = np.cumsum([0, *(root.shape[1] for root in roots[:-1])])
     secondary = np.array([*(part.usual < SLOPE for part in covariance.components), True], dtype=np.float64)
     prior = SPREAD**2 * np.eye(len(parts)) + COMMON**2 * np.outer(secondary, secondary)
     precision = np.asarray(np.linalg.inv(prior), dtype=np.float64)
-    return _Posterior(parts, values, np.log(np.append(covariance.usual, NOISE**2)), precision)
+    return _Posterior(parts, np.hstack(roots), starts, values, np.log(np.append(covariance.usual, NOISE**2)), precision)

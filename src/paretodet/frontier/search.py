@@ -9,6 +9,7 @@ measured is what leaves most memberships undecided.
 """
 
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import product
 from typing import NamedTuple
 
@@ -16,12 +17,13 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from paretodet.frontier.dominance import SURE, pareto_mask
-from paretodet.frontier.features import Features
-from paretodet.frontier.predict import MIN_ROWS, Predictor, fit
+from paretodet.frontier.failures import Working, working
+from paretodet.frontier.features import NETWORK, Features
+from paretodet.frontier.predict import MIN_ROWS, Predictor, Prospects, fit
 from paretodet.frontier.values import Columns, Floats, Mask
 from paretodet.records.statistics import NORMAL_975
 
-FIRST = 6  # configurations that are measured before predictions decide
+FIRST = 8  # configurations that are measured before predictions decide: those with words that none has yet
 DRAWS, DRAWN = (60, 200), 40_000  # the number of draws, and of drawn values where it is neither limit
 PRUNED = 3.0  # standard deviations beyond which a configuration counts as dominated without a draw
 NOTHING = 1e-6  # an expected improvement, as a share of the area, that is not worth a measurement
@@ -37,7 +39,8 @@ class Space:
     `cost` and `gain` are NaN where they are not known, and have their 95 % intervals; a gain that is known before
     any measurement is given for all. `seconds` is the machine time that measuring each would take. `excluded` are
     those that cannot be measured; they are on no frontier. Where codes of `shared` are equal, the gain is one number,
-    whatever it is: the accuracy of a network in several runtimes. None: no gain is shared.
+    whatever it is: the accuracy of a network in several runtimes. None: no gain is shared. `kinds` [N, L] are codes of
+    nested kinds, from wide to narrow, that fail alike (`failures.working`); None: what was not measured will not fail.
     """
 
     features: Features
@@ -46,6 +49,14 @@ class Space:
     seconds: Floats
     excluded: Mask
     shared: NDArray[np.int64] | None = None
+    kinds: NDArray[np.int64] | None = None
+
+    @cached_property
+    def working(self) -> Working:
+        """The probability that each can be measured, from those that were and those that failed."""
+        if self.kinds is None:
+            return Working.surely(len(self.excluded))
+        return working(self.kinds, self.measured, self.excluded)
 
     @property
     def measured(self) -> Mask:
@@ -60,7 +71,8 @@ class Space:
 
 class Standing(NamedTuple):
     """What is certain so far, [N] each: both values as measured or predicted (with 95 % intervals), the probability
-    of being on the frontier of all N, whether that is decided, and whether the prediction interpolates.
+    of being on the frontier of all N, whether that is decided, whether the prediction interpolates, and the
+    probability that it can be measured; what cannot is not on the frontier.
 
     A membership is decided if its probability is at most 5 %, or if the configuration was measured and its
     probability is at least 95 %. With fewer than 3 measured rows nothing is predicted: the values are NaN, the
@@ -72,6 +84,7 @@ class Standing(NamedTuple):
     membership: Floats
     decided: Mask
     known: Mask
+    works: Floats
 
 
 def standing(space: Space, *, seed: int = 0) -> Standing:
@@ -79,11 +92,12 @@ def standing(space: Space, *, seed: int = 0) -> Standing:
     beliefs = _Belief.of(space, space.cost, log=space.logarithmic), _Belief.of(space, space.gain, log=False)
     if not all(belief.formed for belief in beliefs):
         membership = np.where(space.excluded, 0.0, 0.5)
-        return Standing(space.cost, space.gain, membership, space.excluded, ~space.excluded)
+        return Standing(space.cost, space.gain, membership, space.excluded, ~space.excluded, space.working.mean)
     membership = _membership(space, *beliefs, np.random.default_rng(seed))
     decided = (membership <= 1 - SURE) | (space.measured & (membership >= SURE))
     cost, gain = beliefs
-    return Standing(cost.columns(), gain.columns(), membership, decided, cost.known & gain.known)
+    known = cost.known & gain.known
+    return Standing(cost.columns(), gain.columns(), membership, decided, known, space.working.mean)
 
 
 def choose(space: Space, standing: Standing) -> int | None:
@@ -92,11 +106,11 @@ def choose(space: Space, standing: Standing) -> int | None:
     if not left.any():
         return None
     if space.measured.sum() < FIRST or np.isnan(standing.cost.point[left]).any():
-        return _random(space, left)
+        return _random(space, standing, left)
     left &= ~standing.decided
     if not left.any():
         return None
-    value = expected_improvement(space, standing)
+    value = expected_improvement(space, standing) * standing.works
     if value[left].max() <= NOTHING:
         value = standing.membership * (1 - standing.membership)
     return int(np.argmax(np.where(left, value / space.seconds, -1.0)))
@@ -115,7 +129,8 @@ def hypervolume(cost: ArrayLike, gain: ArrayLike, *, reference: tuple[float, flo
 def expected_improvement(space: Space, standing: Standing) -> Floats:
     """[N] the area that measuring a configuration is expected to add to the frontier of the measured ones.
 
-    The unit is the area between the extreme predictions. Gains that are not predicted count as they are stated.
+    It is as if the measurement would not fail. The unit is the area between the extreme predictions. Gains that are
+    not predicted count as they are stated.
     """
     usable, measured = ~space.excluded, space.measured
     cost = _normal(standing.cost, log=space.logarithmic)
@@ -140,19 +155,23 @@ class _Belief:
     log: bool
     open: Mask  # which are predicted
     predictor: Predictor | None  # None if nothing is left to predict, or too little is known for it
+    prospects: Prospects | None  # of the predicted ones, as many as `open` are
 
     @classmethod
     def of(cls, space: Space, column: Columns, *, log: bool) -> "_Belief":
         """Of `column` where it is known, else predicted."""
         mean, deviation = _normal(Columns(*(np.where(space.excluded, np.nan, bound) for bound in column)), log=log)
         open_ = np.isnan(mean) & ~space.excluded
-        given, known, predictor = np.flatnonzero(~np.isnan(mean)), ~space.excluded, None
+        given, known, predictor, prospects = np.flatnonzero(~np.isnan(mean)), ~space.excluded, None, None
         if open_.any() and len(given) >= MIN_ROWS:
             predictor = fit(space.features, given, column.point[given], log=log, deviations=deviation[given])
             rest = space.features.where(open_)
-            mean[open_], deviation[open_] = predictor.moments(rest)
+            prospects = predictor.prospects(rest)
+            mean[open_], deviation[open_] = predictor.moments(prospects)
             known[open_] = predictor.known(rest)
-        return cls(mean=mean, deviation=deviation, known=known, log=log, open=open_, predictor=predictor)
+        return cls(
+            mean=mean, deviation=deviation, known=known, log=log, open=open_, predictor=predictor, prospects=prospects
+        )
 
     @property
     def formed(self) -> bool:
@@ -165,7 +184,7 @@ class _Belief:
         return Columns(*(np.exp(bound) if self.log else bound for bound in bounds))
 
     def draws(
-        self, space: Space, rows: NDArray[np.intp], random: np.random.Generator, shared: NDArray[np.int64] | None = None
+        self, rows: NDArray[np.intp], random: np.random.Generator, shared: NDArray[np.int64] | None = None
     ) -> Floats:
         """[S, rows] what the values may be together; fewer draws of more rows.
 
@@ -175,45 +194,63 @@ class _Belief:
         codes = np.arange(len(rows)) if shared is None else np.unique(shared[rows], return_inverse=True)[1]
         drawn = self.mean[rows] + self.deviation[rows] * random.standard_normal((count, len(rows)))[:, codes]
         predicted = self.open[rows]
-        if self.predictor is not None and predicted.any():
-            drawn[:, predicted] = self.predictor.draws(space.features.where(rows[predicted]), count, random)
+        if self.predictor and self.prospects and predicted.any():
+            places = (np.cumsum(self.open) - 1)[rows[predicted]]
+            drawn[:, predicted] = self.predictor.draws(self.prospects.where(places), count, random)
         return drawn
 
 
 def _membership(space: Space, cost: _Belief, gain: _Belief, random: np.random.Generator) -> Floats:
-    """[N] in which share of the draws a configuration is on the frontier."""
-    usable = np.flatnonzero(~space.excluded)
+    """[N] the probability to work and to be on the frontier: the mean over draws, in which others work or fail."""
+    usable, works = np.flatnonzero(~space.excluded), space.working
     low, high = ([belief.mean + sign * PRUNED * belief.deviation for belief in (cost, gain)] for sign in (-1, 1))
-    bounds = {"cost_low": low[0], "cost_high": high[0], "gain_low": low[1], "gain_high": high[1]}
+    worst = np.where(works.mean < 1, np.inf, high[0])  # what may fail dominates nothing for sure
+    bounds = {"cost_low": low[0], "cost_high": worst, "gain_low": low[1], "gain_high": high[1]}
     undominated = pareto_mask(
         cost.mean[usable], gain.mean[usable], **{name: bound[usable] for name, bound in bounds.items()}
     )
     rows = usable[undominated]
     membership = np.zeros(len(space.excluded))
-    drawn = cost.draws(space, rows, random), gain.draws(space, rows, random, space.shared)
-    membership[rows] = _undominated(*drawn).mean(0)
+    drawn = cost.draws(rows, random), gain.draws(rows, random, space.shared)
+    chance = works.draws(rows, len(drawn[0]), random)
+    membership[rows] = (chance * _undominated(*drawn, chance > random.random(chance.shape))).mean(0)
     return membership
 
 
-def _undominated(cost: Floats, gain: Floats) -> Mask:
-    """[S, N] the `pareto_mask` of each of S draws, all at once."""
+def _undominated(cost: Floats, gain: Floats, works: Mask) -> Mask:
+    """[S, N] the `pareto_mask` of each of S draws, all at once; what does not work dominates nothing."""
     order = np.lexsort((-gain, cost), axis=1)
-    costs, gains = (np.take_along_axis(column, order, axis=1) for column in (cost, gain))
-    best = np.maximum.accumulate(gains, axis=1)
+    costs, gains, alive = (np.take_along_axis(column, order, axis=1) for column in (cost, gain, works))
+    best = np.maximum.accumulate(np.where(alive, gains, -np.inf), axis=1)
     rises, equal = np.ones(gains.shape, dtype=np.bool_), np.zeros(gains.shape, dtype=np.bool_)
     rises[:, 1:] = gains[:, 1:] > best[:, :-1]
-    equal[:, 1:] = (costs[:, 1:] == costs[:, :-1]) & (gains[:, 1:] == best[:, :-1])  # sorted, so equal to the last one
+    equal[:, 1:] = (costs[:, 1:] == costs[:, :-1]) & (gains[:, 1:] == gains[:, :-1])
     first = np.maximum.accumulate(np.where(equal, 0, np.arange(gains.shape[1])), axis=1)  # of equal points
     member = np.empty_like(rises)
     np.put_along_axis(member, order, np.take_along_axis(rises, first, axis=1), axis=1)
     return member
 
 
-def _random(space: Space, left: Mask) -> int:
-    """A configuration to begin with, the sooner the quicker it is measured; the same for the same measured ones."""
-    speed = np.where(left, 1 / space.seconds, 0)
+def _random(space: Space, standing: Standing, left: Mask) -> int:
+    """A configuration to begin with, the same for the same measured ones.
+
+    It has words that none has that was tried, if any is left that does. It is chosen the sooner the more these are,
+    the quicker it is measured and the more probably it works.
+    """
+    new = np.where(left, _new_words(space), 0)
+    weight = np.where(left, standing.works / space.seconds, 0) * (new if new.any() else 1)
     random = np.random.default_rng([0, *np.flatnonzero(space.measured)])
-    return int(random.choice(len(speed), p=speed / speed.sum()))
+    return int(random.choice(len(weight), p=weight / weight.sum()))
+
+
+def _new_words(space: Space) -> NDArray[np.intp]:
+    """[N] how many words of a configuration none has that was tried, without the name of its network."""
+    words, tried = space.features.categories, space.measured | space.excluded
+    new = np.zeros(len(words), dtype=np.intp)
+    for column, name in zip(words.T, space.features.category_names, strict=True):
+        if name != NETWORK:
+            new += ~np.isin(column, column[tried])
+    return new
 
 
 def _normal(column: Columns, *, log: bool) -> tuple[Floats, Floats]:

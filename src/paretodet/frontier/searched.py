@@ -1,8 +1,8 @@
 """A search for the frontier as data: its configurations, what of them is measured, and where each stands."""
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import numpy as np
@@ -61,6 +61,7 @@ class SearchResult:
     configurations: tuple[Configuration, ...]
     features: Features
     seconds: Floats  # [N] expected time of a measurement
+    kinds: tuple[tuple[str, ...], ...] = ()  # [N] what may make configurations fail alike, from wide to narrow; or none
     spent: float = 0.0  # s, with all sessions of this search
     run: str = ""
     left_out: tuple[Uncompared, ...] = ()
@@ -85,6 +86,7 @@ class SearchResult:
             seconds=self.seconds,
             excluded=np.array([bool(each and each.reason) for each in kept], dtype=np.bool_),
             shared=self._shared if self.gain in GAINS else None,
+            kinds=self._kinds,
         )
 
     @cached_property
@@ -105,8 +107,12 @@ class SearchResult:
         """[N] equal codes where the accuracy is the same number of the same network."""
         rows = [each.expected for each in self.configurations]
         keys = [(row.name, getattr(row, self.gain), row.ap_split, row.job.get("weights")) for row in rows]
-        code = {key: place for place, key in enumerate(dict.fromkeys(keys))}
-        return np.array([code[key] for key in keys], dtype=np.int64)
+        return _codes(keys)
+
+    @cached_property
+    def _kinds(self) -> NDArray[np.int64] | None:
+        """[N, L] equal codes for equal kinds."""
+        return np.stack([_codes(level) for level in zip(*self.kinds, strict=True)], axis=1) if self.kinds else None
 
     def at(self, until: float) -> Standing:
         """Where every configuration stood `until` seconds after the search began."""
@@ -149,7 +155,25 @@ class SearchResult:
     @property
     def spared(self) -> list[int]:
         """Those that were never measured and need not be: they are surely not on the frontier."""
-        return self._ordered(~self.measured & ~self.now.excluded & (self.standing.membership <= 1 - SURE))
+        unlikely = self.standing.membership <= 1 - SURE
+        return self._ordered(~self.measured & ~self.now.excluded & unlikely & ~self._avoided)
+
+    @property
+    def avoided(self) -> list[int]:
+        """Those that were not measured and may be on the frontier if they work, but more probably fail."""
+        return self._ordered(self._avoided)
+
+    @property
+    def dependent(self) -> list[int]:
+        """Measured ones that are undecided only because what is avoided may work after all."""
+        now = self.now
+        without = standing(replace(now, excluded=now.excluded | self._avoided, kinds=None))
+        return self._ordered(self.measured & ~self.standing.decided & without.decided) if self._avoided.any() else []
+
+    @property
+    def _avoided(self) -> Mask:
+        works, possible = self.standing.works, self.standing.membership > (1 - SURE) * self.standing.works
+        return np.asarray(~self.measured & ~self.now.excluded & (works < 0.5) & possible)
 
     def _ordered(self, mask: Mask) -> list[int]:
         cost = self.standing.cost.point
@@ -170,6 +194,12 @@ class SearchResult:
         cost, gain = self.standing.cost.point, self.standing.gain.point
         better = [i for i in self.members if cost[i] <= cost[index] and gain[i] >= gain[index]]
         return max(better, key=lambda i: gain[i], default=None)
+
+
+def _codes(keys: Sequence[Hashable]) -> NDArray[np.int64]:
+    """Equal codes for equal keys."""
+    code = {key: place for place, key in enumerate(dict.fromkeys(keys))}
+    return np.array([code[key] for key in keys], dtype=np.int64)
 
 
 def by_label(pairs: Sequence[tuple[str, str]]) -> tuple[Uncompared, ...]:

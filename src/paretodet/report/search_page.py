@@ -73,7 +73,7 @@ def search_page(result: SearchResult) -> str:
         alt=f"{_titles(result)[1]} against {_titles(result)[2].lower()}; the frontier is listed beside the chart.",
         caption=_caption(result, shown),
         members=_members(moments[-1], labels),
-        spared=list(searched.spared(result, labels)),
+        spared=[*searched.spared(result, labels), *searched.avoided(result)],
         table=_table(result, labels),
         more=max(0, len(result.spared) - LISTED),
         failed=[f"{label}: {reason}." for label, reason in searched.failures(result, labels)],

@@ -95,10 +95,15 @@ def decided(result: SearchResult) -> str:
     if not result.undecided:
         return f"Every membership is decided with a probability of at least {100 * SURE:.0f} %."
     missing = [index for index in result.undecided if not result.measured[index]]
-    close = len(result.undecided) - len(missing)
-    parts = [f"{len(missing):,} not measured yet"] * bool(missing) + [f"{close:,} too close to others"] * bool(close)
+    dependent = len(result.dependent)
+    counts = {
+        "not measured yet": len(missing),
+        "too close to others": len(result.undecided) - len(missing) - dependent,
+        "less sure as some that probably fail were not tried": dependent,
+    }
     is_are = "membership is" if len(result.undecided) == 1 else "memberships are"
-    return f"{len(result.undecided):,} {is_are} open: {' and '.join(parts)}."
+    parts = [f"{count:,} {why}" for why, count in counts.items() if count]
+    return f"{len(result.undecided):,} {is_are} open: {listed(parts)}."
 
 
 def duration(seconds: float) -> str:
@@ -111,6 +116,7 @@ def endings(result: SearchResult) -> Iterator[str]:
     """Sentences below the table: what was never measured, what failed, what was left out."""
     labels = labels_of(result)
     yield from spared(result, labels)
+    yield from avoided(result)
     if (more := len(result.candidates) - MAX_CANDIDATES) > 0:
         yield f"{plural(more, 'more configuration')} without a measurement may be on the frontier."
     for label, reason in failures(result, labels):
@@ -122,6 +128,24 @@ def endings(result: SearchResult) -> Iterator[str]:
 def failures(result: SearchResult, labels: Sequence[str]) -> list[tuple[str, str]]:
     """Label and reason of every configuration that cannot be measured."""
     return [(label, each.reason) for label, each in zip(labels, result.configurations, strict=True) if each.reason]
+
+
+def avoided(result: SearchResult) -> Iterator[str]:
+    """How many were not measured because they would probably fail, and how many of their kinds did."""
+    if not result.avoided:
+        return
+    failed: dict[str, list[bool]] = {}  # of those that were tried
+    for each, (*_, kind) in zip(result.configurations, result.kinds, strict=True):
+        if each.row or each.reason:
+            failed.setdefault(kind, []).append(bool(each.reason))
+    kinds = Counter(result.kinds[index][-1] for index in result.avoided).most_common()
+    parts = [f"{count:,} {kind} ({_share_failed(failed.get(kind, []))})" for kind, count in kinds]
+    worth = f"{plural(len(result.avoided), 'configuration')} would be worth a measurement, but would probably fail"
+    yield f"{worth}, as others of the kind did: {listed(parts)}."
+
+
+def _share_failed(failed: Sequence[bool]) -> str:
+    return f"{sum(failed):,} of {len(failed):,} failed" if failed else "none was tried, others like it failed"
 
 
 def spared(result: SearchResult, labels: Sequence[str]) -> Iterator[str]:
@@ -157,6 +181,7 @@ def search_json(result: SearchResult) -> dict[str, Any]:
         "candidates": [_entry(result, labels, index) for index in result.candidates],
         "undecided": [labels[index] for index in result.undecided],
         "spared": [_entry(result, labels, index) | _by(result, labels, index) for index in result.spared],
+        "avoided": [_entry(result, labels, index) | _works(result, index) for index in result.avoided],
         "failed": [{"label": label, "reason": reason} for label, reason in failures(result, labels)],
         "left_out": [{"labels": list(each.labels), "reason": each.reason} for each in result.left_out],
         "notes": list(result.notes),
@@ -182,6 +207,10 @@ def _entry(result: SearchResult, labels: Sequence[str], index: int) -> dict[str,
 def _by(result: SearchResult, labels: Sequence[str], index: int) -> dict[str, str | None]:
     by = result.beaten_by(index)
     return {"beaten_by": None if by is None else labels[by]}
+
+
+def _works(result: SearchResult, index: int) -> dict[str, Any]:
+    return {"kind": result.kinds[index][-1], "works": round(float(result.standing.works[index]), 4)}
 
 
 def _number(value: Value) -> dict[str, float | None]:

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
+from pathlib import PurePath
 from typing import Any
 
 import numpy as np
@@ -103,6 +104,24 @@ def features_of(rows: Sequence[Measurement]) -> Features:
         **{part: [getattr(name, part, None) for name in names] for part in NAMED},
     }
     return of_names([row.name for row in rows], known=numbers | words)
+
+
+def kinds_of(rows: Sequence[Measurement]) -> tuple[tuple[str, str, str], ...]:
+    """[N] the kinds of expected rows that may fail alike, from wide to narrow: the runtime, in it the precision, and
+    with these where the network comes from.
+    """
+    executed = [f"{row.runtime} {row.precision}" for row in rows]
+    origins = [_origin(str(row.job.get("name", row.name))) for row in rows]
+    return tuple((row.runtime, how, f"{who} in {how}") for row, how, who in zip(rows, executed, origins, strict=True))
+
+
+def _origin(name: str) -> str:
+    """What names like this one are, as a plural: by their prefix, as of `hf:d_fine-n`, or the ending of the file."""
+    prefix, colon, _ = name.partition(":")
+    if colon:
+        return f"{prefix}: models"
+    suffix = PurePath(name).suffix
+    return f"{suffix} files" if suffix and parsed(name) is None else "detectors of the catalogue"
 
 
 def expected_seconds(rows: Sequence[Measurement], took: Mapping[int, float]) -> Floats:

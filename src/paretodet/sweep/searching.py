@@ -95,7 +95,7 @@ class Search:
         while (left := self.budget - self._now) > 0:
             known = self.result()
             self._state = (int(known.standing.decided.sum()), len(known))
-            if (step := _next(known, left, self._final)) is None:
+            if (step := next_step(known, left, self._final)) is None:
                 return
             index, processes = step
             bench.start()
@@ -202,7 +202,7 @@ def _failure(row: Measurement, fields: Sequence[str]) -> str | None:
     return f"its row has no {missing[0].removeprefix('-')} ({row.validity})" if missing else None
 
 
-def _next(known: SearchResult, left: float, final: Collection[int]) -> tuple[int, int] | None:
+def next_step(known: SearchResult, left: float, final: Collection[int]) -> tuple[int, int] | None:
     """What to measure, over how many processes, of what is expected to end within `left` seconds; None if nothing
     needs to be measured.
     """
