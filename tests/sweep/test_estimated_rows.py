@@ -63,7 +63,7 @@ def test_what_changes_the_accuracy_leaves_it_unknown(changes: dict[str, Any]) ->
 
 
 def test_the_free_keys_are_those_of_published_accuracy() -> None:
-    assert EXECUTION | {"name", *CONDITIONS} == FREE and CALIBRATED == config.CALIBRATED
+    assert EXECUTION | {"name", "trust", *CONDITIONS} == FREE and CALIBRATED == config.CALIBRATED
 
 
 def test_estimates_need_no_torch() -> None:
