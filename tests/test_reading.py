@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from paretodet.reading import is_file, is_folder, read_bytes, real_path, sha256
+from paretodet.reading import is_file, is_folder, memory_map, read_bytes, real_path, sha256
 
 
 @pytest.mark.parametrize("size", [0, 1, 2047, 2048])
@@ -65,3 +65,20 @@ def test_two_names_of_a_place_are_one_and_a_link_to_itself_has_a_place_too(tmp_p
     (tmp_path / "loop").symlink_to("loop")
     assert real_path(tmp_path / "link" / ".." / "link" / "a") == real_path(tmp_path / "folder" / "a")
     assert real_path(tmp_path / "loop").parent == real_path(tmp_path)
+
+
+def test_writing_to_a_map_does_not_change_the_file(tmp_path):
+    path = tmp_path / "file"
+    path.write_bytes(b"abc")
+    with path.open("rb") as file:
+        content = memory_map(file)
+        content[0] = ord("x")
+        assert content[:] == b"xbc" and path.read_bytes() == b"abc"
+
+
+def test_a_file_larger_than_the_memory_is_mapped(tmp_path):
+    with (tmp_path / "file").open("wb+") as file:
+        file.truncate(10**12)  # sparse: it takes no room on the disk
+        file.flush()
+        content = memory_map(file)
+        assert len(content) == 10**12 and content[:2] == b"\0\0"

@@ -4,7 +4,6 @@ The reader has to supply every shape. Sizes are compared with that of the file b
 """
 
 import math
-import mmap
 import os
 import struct
 from collections.abc import Iterable, Sequence
@@ -16,6 +15,7 @@ import torch
 from torch import Tensor
 
 from paretodet.errors import ErrorId, InputError
+from paretodet.reading import memory_map
 from paretodet.writing import written
 
 WIDE, NARROW = "<iiiQ", "<iiii"  # 20 and 16 bytes
@@ -52,8 +52,7 @@ class DarknetFile:
     def __init__(self, path: Path, file: BinaryIO, header: Header, total: int):
         self.path, self.header, self.total, self.remaining = path, header, total, total
         self._file = file
-        mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY)  # writing to it does not change the file
-        self._values = np.frombuffer(mapped, np.uint8, offset=struct.calcsize(header.form)).view("<f4")
+        self._values = np.frombuffer(memory_map(file), np.uint8, offset=struct.calcsize(header.form)).view("<f4")
 
     @classmethod
     def open(cls, path: Path) -> "DarknetFile":

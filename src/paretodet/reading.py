@@ -1,8 +1,10 @@
 """Reads files within limits and hashes them."""
 
 import hashlib
+import mmap
 import os
 from pathlib import Path
+from typing import BinaryIO
 
 from paretodet.errors import InputError
 
@@ -13,6 +15,18 @@ def sha256(path: Path) -> str:
     """The SHA-256 of a file as 64 hex digits. Raises OSError."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def memory_map(file: BinaryIO) -> mmap.mmap:
+    """The content of a file, read by the system where it is used. Writing to it does not change the file.
+
+    It is read-only if it is larger than the memory that the system would give to what is written. Raises OSError, and
+    ValueError for an empty file.
+    """
+    try:
+        return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY)
+    except OSError:
+        return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
 
 
 def read_bytes(path: Path, limit: int) -> bytes:

@@ -6,7 +6,6 @@ is an error. The data of arrays are views of the mapped file; sizes are checked 
 """
 
 import math
-import mmap
 import struct
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -15,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from paretodet.reading import memory_map
 from paretodet.weights.safe import WeightsError
 
 PROTOCOLS = (2, 3, 4, 5)
@@ -309,7 +309,7 @@ def read(path: Path) -> Any:
     """
     with path.open("rb") as file:
         try:
-            data = memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY))
+            data = memoryview(memory_map(file))
             return _Machine(data).run()
         except (ArithmeticError, LookupError, TypeError, ValueError, struct.error) as error:
             reason = error.message if isinstance(error, WeightsError) else type(error).__name__

@@ -4,13 +4,13 @@ Source: "Encoding" of the protocol buffers documentation. Messages lie inside of
 fields overlap. A field that leaves its message, a group, or more fields than the limit is an error.
 """
 
-import mmap
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
 from paretodet.errors import InputError
+from paretodet.reading import memory_map
 
 VARINT, EIGHT_BYTES, BYTES, FOUR_BYTES = 0, 1, 2, 5  # wire types
 FIXED = {EIGHT_BYTES: 8, FOUR_BYTES: 4}
@@ -30,11 +30,9 @@ class Field(NamedTuple):
 
 
 def mapped(path: Path) -> memoryview:
-    """The content of a file, read by the system where it is used. Writing to it does not change the file."""
+    """The content of a file, also of an empty one, as `reading.memory_map` has it."""
     with path.open("rb") as file:
-        if not file.seek(0, 2):
-            return memoryview(b"")
-        return memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY))
+        return memoryview(memory_map(file) if file.seek(0, 2) else b"")
 
 
 def malformed(reason: str) -> InputError:
