@@ -111,6 +111,23 @@ def test_agreement_is_the_share_of_likely_boxes_with_a_close_counterpart() -> No
     assert found.agreement == pytest.approx(0.4)
 
 
+def test_boxes_that_rounding_puts_in_or_out_of_a_full_list_do_not_count_in_the_agreement() -> None:
+    """Two detectors of equal scores everywhere keep other boxes."""
+    near, far = (70, 20, 100, 80, 0.503, 2), (100, 0, 180, 60, 0.5, 1)
+    lists = boxes(FIRST, near, full=True), boxes(FIRST, far, full=True)
+    assert (compared(*lists).compared, compared(*lists).agreed) == (2, 2)
+    assert (compared(boxes(FIRST, near), boxes(FIRST, far)).compared) == 4
+
+
+def test_an_image_that_is_not_shown_is_the_worst_only_if_it_is_alone() -> None:
+    comparison = Comparison()
+    for name, shown in (("gray", False), ("photograph", True), ("noise", False)):
+        other = boxes() if name != "photograph" else boxes((*FIRST[:4], FIRST[4] - 0.01, FIRST[5]))
+        add_image(comparison, boxes(FIRST), other, image=IMAGE, name=name, tolerance=TOLERANCE, shown=shown)
+        assert comparison.worst == ("gray" if name == "gray" else "photograph")
+    assert len(comparison.missing) == 2
+
+
 def test_numbers_add_up_over_images_and_the_worst_one_is_kept() -> None:
     comparison = Comparison()
     for name, other in (("same", boxes(FIRST)), ("lost", boxes()), ("again", boxes(FIRST))):

@@ -29,9 +29,9 @@ LAYERS = tuple(f"layer {number}" for number in range(3 * GROUPS))
 
 
 class Moved(Quantized):
-    """Boxes [1, N, 4] that move by `shifts` px for every layer in int8, and by `rest` px where any is.
+    """Boxes [1, N + 1, 4] that move by `shifts` px for every layer in int8, and by `rest` px where any is.
 
-    It is interrupted after the variant number `last`.
+    The last one is an empty slot. It is interrupted after the variant number `last`.
     """
 
     layers = LAYERS
@@ -56,13 +56,11 @@ class Moved(Quantized):
         path.write_text(" ".join(in_float))
 
     def _moved(self, shift: float) -> Run:
-        left = 20.0 * np.arange(self.count, dtype=np.float32) + shift
+        left = 20.0 * np.arange(self.count + 1, dtype=np.float32) + shift
         boxes = np.stack((left, 0 * left, left + 10, 0 * left + 10), 1)[None]
-        outputs = (
-            boxes.astype(np.float32),
-            np.full((1, self.count), 0.5, np.float32),
-            np.zeros((1, self.count), np.int64),
-        )
+        scores = np.full((1, self.count + 1), 0.5, np.float32)
+        scores[0, -1] = 0  # an empty slot
+        outputs = boxes.astype(np.float32), scores, np.zeros(scores.shape, np.int64)
 
         def run(feed: Feed) -> tuple[np.ndarray, ...]:
             self.calls += 1

@@ -19,6 +19,7 @@ SAME = 0.5  # IoU from which two boxes that are not equal are one object, whose 
 CLOSE = 0.75  # IoU of a box that agrees
 AGREED_FROM = 0.3  # score from which a box counts in the agreement: those that `detect` draws
 COUNTERPART = 0.5  # a counterpart has at least this share of that score
+AT_END = 0.01  # of a score: that near to the last one of a full list, rounding decides which boxes are in it
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,7 +74,8 @@ class Comparison:
     @property
     def agreement(self) -> float | None:
         """The share of boxes of a score of at least AGREED_FROM, of both candidates, whose counterpart has the same
-        label, an IoU of at least CLOSE and at least half of that score. None without such boxes.
+        label, an IoU of at least CLOSE and at least half of that score. Boxes that score as little as the last one of
+        the other list, if that is full, do not count. None without such boxes.
         """
         return self.agreed / self.compared if self.compared else None
 
@@ -92,8 +94,10 @@ def add_image(
     name: str,
     tolerance: Tolerance,
     threshold: float | None = None,
+    shown: bool = True,
 ) -> None:
-    """Compares the detections of one image, called `name`, in pixels of it.
+    """Compares the detections of one image, called `name`, in pixels of it. One that is not `shown` is never the worst,
+    unless it is the only one.
 
     `threshold` is the score up to which detections are dropped. A box without an equal is not lost if its score is
     within the tolerance of the one at which the other list ends: at the threshold, or in a full list at its last score.
@@ -122,7 +126,7 @@ def add_image(
     comparison.extra += [_named(other, row, name) for row in extra]
     add_agreement(comparison, reference, other)
     worst = max(box / tolerance.box, score / tolerance.score, (mask or 0.0) / tolerance.mask)
-    worst += 1000 * (len(missing) + len(extra))
+    worst = shown * (worst + 1000 * (len(missing) + len(extra)))
     if comparison.worst is None or worst > comparison.worst_size:
         comparison.worst, comparison.worst_size, comparison.pixels = name, worst, image
 
@@ -210,8 +214,8 @@ def add_agreement(comparison: Comparison, reference: Boxes, other: Boxes) -> Non
     close = (reference.labels[:, None] == other.labels) & (overlap >= CLOSE)
     close &= (reference.scores[:, None] >= COUNTERPART * AGREED_FROM) & (other.scores >= COUNTERPART * AGREED_FROM)
     pairs = _greedy(np.where(close, 1 - overlap, np.inf))
-    for boxes, rows in ((reference, pairs[:, 0]), (other, pairs[:, 1])):
-        counted = boxes.scores >= AGREED_FROM
+    for boxes, rows, end in ((reference, pairs[:, 0], _end(other, None)), (other, pairs[:, 1], _end(reference, None))):
+        counted = (boxes.scores >= AGREED_FROM) & (boxes.scores > end + AT_END)
         comparison.compared += int(counted.sum())
         comparison.agreed += int(counted[rows].sum())
 

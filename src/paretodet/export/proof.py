@@ -27,6 +27,7 @@ MIN_BOXES = 500  # objects that the labels need for a verdict on the AP
 MIN_AGREEMENT = 0.95
 MIN_COMPARED = 50  # boxes that a verdict on the agreement needs
 SIDE = 480, 640  # of the images without objects, px
+EMPTY = ("a blank image", "an image of noise")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -186,6 +187,7 @@ class _Scored(NamedTuple):
 
 def _add(comparison: Comparison, pair: Pair, boxes: tuple[Boxes, Boxes], image: Image, name: str) -> None:
     options: dict[str, Any] = {"tolerance": pair.tolerance, "threshold": pair.threshold}
+    options["shown"] = pair.precision == EXACT or name not in EMPTY  # a gray image uses a little of an integer's range
     add_image(comparison, *boxes, image=image, name=name, **options)
 
 
@@ -194,8 +196,8 @@ def _with_empty(images: ProofImages, *, alone: bool) -> Iterator[tuple[str, Imag
     if not alone:
         yield from zip(images.names, images.images, strict=True)
     height, width = SIDE
-    yield "a blank image", np.full((height, width, 3), 128, np.uint8)
-    yield "an image of noise", np.random.default_rng(0).integers(0, 256, (height, width, 3), np.uint8)
+    yield EMPTY[0], np.full((height, width, 3), 128, np.uint8)
+    yield EMPTY[1], np.random.default_rng(0).integers(0, 256, (height, width, 3), np.uint8)
 
 
 def _batches(images: Iterable[tuple[str, Image]], size: int) -> Iterator[tuple[tuple[str, ...], tuple[Image, ...]]]:
