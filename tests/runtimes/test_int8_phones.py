@@ -37,11 +37,12 @@ NANO = "darknet/mobilenetv2_yolov3_nano_coco"
 CALIBRATED_ON = 24  # photographs of 44
 QUANTIZERS = {"litert": "ai_edge_quantizer", "executorch": "torchao"}
 RUNTIMES = {"litert": LiteRt, "executorch": ExecuTorch}
-DETECTORS = {  # layers by precision: the last one of each map stays in float
-    "yolo_v3_tiny-96": {"int8": 11, "fp32": 2},
-    "ssd-mobilenet_v1-96": {"int8": 35, "fp32": 12},
-    "faster_rcnn-mobilenet_v1-96-s16-p8": {"int8": 26, "fp32": 4},
+DETECTORS = {  # how many layers stay in float at least: the last one of each map
+    "yolo_v3_tiny-96": 2,
+    "ssd-mobilenet_v1-96": 12,
+    "faster_rcnn-mobilenet_v1-96-s16-p8": 4,
 }
+SCANNED = 2  # more of them stay in float at most, by the scan, which depends on the kernels of a processor
 
 
 def skip_without(runtime: str) -> None:
@@ -64,6 +65,11 @@ def scores(candidate: Any) -> Mapping[int, np.ndarray]:
     return {seed: parity.detected(candidate, draw_images(seed=seed, count=1)).scores.numpy() for seed in (1, 2)}
 
 
+def assert_layers(layers: Mapping[str, int] | None, name: str) -> None:
+    assert layers is not None and layers.keys() == {"int8", "fp32"} and layers["int8"] > layers["fp32"]
+    assert DETECTORS[name] <= layers["fp32"] <= DETECTORS[name] + SCANNED
+
+
 @pytest.mark.full
 @pytest.mark.parametrize("name", DETECTORS)
 @pytest.mark.parametrize("runtime", RUNTIMES)
@@ -72,7 +78,8 @@ def test_int8_executes_and_scores_as_eager_does(runtime: str, name: str, drawn: 
     path = narrow_weights(name, tmp_path)
     int8, eager = opened(path, runtime, precision="int8", calibration=drawn), opened(path, "eager")
     facts = int8.facts()
-    assert (facts.runtime, facts.precision) == (runtime, "int8") and facts.precision_layers == DETECTORS[name]
+    assert (facts.runtime, facts.precision) == (runtime, "int8")
+    assert_layers(facts.precision_layers, name)
     assert dict(facts.runtime_settings)[QUANTIZERS[runtime].replace("_", "-")] and facts.export_ms
     assert facts.artefact != eager.facts().artefact
     for found, wanted in zip(scores(int8).values(), scores(eager).values(), strict=True):
@@ -148,7 +155,7 @@ def test_a_bundle_in_int8_executes_it(runtime: str, drawn: Path, tmp_path: Path)
     bundle = write_bundle(str(weights), out=tmp_path / "bundle", images=drawn, **options)
     manifest = bundle.manifest
     assert (manifest.target, manifest.precision) == (runtime, "int8") and bundle.proof.verdict != "failed"
-    assert manifest.precision_layers == DETECTORS["ssd-mobilenet_v1-96"]
+    assert_layers(manifest.precision_layers, "ssd-mobilenet_v1-96")
     assert (manifest.calibration or {})["images"] == 4 and QUANTIZERS[runtime] in manifest.versions
     assert {each.name: each.type for each in manifest.outputs} == {"boxes": "float32", "scores": "float32"}
     candidate: Any = open_candidate(str(bundle.folder))
