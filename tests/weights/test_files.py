@@ -135,6 +135,32 @@ def test_a_compressed_archive_is_refused(tmp_path):
         torch_file.read(tmp_path / "w.pt")
 
 
+@pytest.mark.filterwarnings("ignore")  # torch warns of quantized and sparse tensors
+@pytest.mark.parametrize(
+    ("kind", "named"),
+    [
+        (lambda made: made.to("meta"), "float32 on meta"),
+        (lambda made: made.to_sparse(), "sparse_coo"),
+        (lambda made: made.to(torch.complex64), "complex64"),
+        (lambda made: made.to(torch.uint16), "uint16"),
+        (lambda made: torch.quantize_per_tensor(made, 0.1, 0, torch.quint8), "quint8"),
+        (lambda made: torch.nested.nested_tensor([made[0]]), "nested"),
+        (lambda made: made[0, 0].clone().expand(4, 4), "16 numbers"),
+    ],
+)
+def test_a_tensor_that_is_no_array_of_numbers_is_refused_and_named(tmp_path, kind, named):
+    torch.save({"a": torch.ones(2), "b": kind(torch.ones(4, 4))}, tmp_path / "w.pt")
+    with pytest.raises(WeightsError, match=rf"w\.pt: b (is|has) .*{named}"):
+        torch_file.read(tmp_path / "w.pt")
+
+
+def test_views_of_a_torch_file_are_read(tmp_path):
+    whole = torch.arange(12.0).view(3, 4)
+    torch.save({"a": whole.T, "b": whole[1:, ::2], "c": whole, "d": torch.ones(0, 3)}, tmp_path / "w.pt")
+    found = torch_file.read(tmp_path / "w.pt")
+    assert found["b"].tolist() == [[4, 6], [8, 10]] and found["a"].shape == (4, 3) and found["d"].numel() == 0
+
+
 def test_tensors_of_a_torch_file_stay_in_the_file(tmp_path):
     torch.save({"a": torch.ones(1000)}, path := tmp_path / "w.pt")
     found = torch_file.read(path)["a"]

@@ -70,6 +70,13 @@ def test_other_files_are_refused(tmp_path, content):
         read(path)
 
 
+@pytest.mark.parametrize("dtype", [torch.complex64, torch.uint16, torch.float8_e4m3fn])
+def test_a_type_that_is_not_written_is_not_read(tmp_path, dtype):
+    save_file({"a": torch.ones(2), "b": torch.ones(2).to(dtype)}, tmp_path / "w.safetensors")
+    with pytest.raises(WeightsError, match=rf"w\.safetensors: b is strided of {str(dtype)[6:]} on cpu, allowed"):
+        read(tmp_path / "w.safetensors")
+
+
 def test_missing_file(tmp_path):
     with pytest.raises(WeightsError, match="no such file"):
         read(tmp_path / "none.safetensors")

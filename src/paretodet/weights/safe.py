@@ -33,9 +33,28 @@ def read(path: Path) -> dict[str, Tensor]:
     if not path.is_file():
         raise WeightsError(f"{path}: no such file", "file-missing")
     try:
-        return load_file(path)
+        found = load_file(path)
     except (SafetensorError, OSError) as error:
         raise WeightsError(f"{path}: not a readable safetensors file ({error})", "weights-format") from error
+    check_plain(found, path)
+    return found
+
+
+def check_plain(found: Mapping[str, Tensor], path: Path) -> None:
+    """Raises WeightsError for a tensor that is not an array of one of `DTYPES` with a place for each number.
+
+    A torch file can have sparse, quantized and nested tensors, tensors without numbers (on the device `meta`), and
+    very large ones all of whose numbers lie in one place.
+    """
+    for name, tensor in found.items():
+        if tensor.is_nested or tensor.layout != torch.strided or tensor.is_meta or tensor.dtype not in DTYPES:
+            form = "nested" if tensor.is_nested else f"{tensor.layout} of {tensor.dtype} on {tensor.device}"
+            allowed = ", ".join(map(str, DTYPES))
+            message = f"{name} is {form}, allowed are dense tensors of {allowed}; convert it"
+            raise WeightsError(f"{path}: {message.replace('torch.', '')}", "weights-format")
+        if tensor.nbytes > tensor.untyped_storage().nbytes():
+            message = f"{name} has {tensor.numel():,} numbers, of which the file holds fewer; save a copy of the tensor"
+            raise WeightsError(f"{path}: {message}", "weights-format")
 
 
 def metadata(path: Path) -> dict[str, str]:

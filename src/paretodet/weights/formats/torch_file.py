@@ -1,6 +1,7 @@
 """Files of `torch.save`, read with `weights_only=True`, so that no code of theirs runs."""
 
 import argparse
+import mmap
 import pickle
 import zipfile
 from collections.abc import Mapping
@@ -11,12 +12,14 @@ import torch
 from torch import Tensor
 
 from paretodet.errors import InputError, words
+from paretodet.reading import memory_map
 from paretodet.weights.file_format import FileFormat
-from paretodet.weights.safe import WeightsError
+from paretodet.weights.safe import WeightsError, check_plain
 
 LEGACY = b"\x80\x02\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19."  # the number with which files before torch 1.6 start
 ZIP, FIRST = b"PK\x03\x04", b"/data.pkl"  # later ones are archives with this entry first
 WRAPPERS = ("state_dict", "model", "model_state_dict")  # items of checkpoints
+GROWING = (b"\nbytearray\n", b"_codecs\nencode\n")  # calls that torch allows, and that make much of few bytes
 PREFIXES = ("module.", "_orig_mod.")  # of DistributedDataParallel and torch.compile
 
 
@@ -46,20 +49,32 @@ def read(path: Path) -> dict[str, Tensor]:
         raise WeightsError(
             f"{path}: not a dictionary of named tensors, and no item {', '.join(WRAPPERS)} is one", "weights-format"
         )
+    check_plain(state, path)
     return without_prefix(state)
 
 
 def _is_mappable(path: Path) -> bool:
     """Whether the tensors can stay in the file: torch compresses none of its archives, but other programs do.
 
-    Raises BadZipFile, or InputError for a compressed archive.
+    Raises BadZipFile, or InputError for a compressed archive, or for calls that can fill the memory.
     """
     if not zipfile.is_zipfile(path):
+        with path.open("rb") as file, memory_map(file) as content:
+            _check_calls(content)
         return False
     with zipfile.ZipFile(path) as archive:
         if any(entry.compress_type != zipfile.ZIP_STORED for entry in archive.infolist()):
             raise InputError("a compressed archive, which torch does not write", "weights-format")
+        for entry in archive.infolist():
+            if entry.filename.endswith(FIRST.decode()):
+                _check_calls(archive.read(entry))
     return True
+
+
+def _check_calls(pickled: bytes | mmap.mmap) -> None:
+    if called := next((name for name in GROWING if pickled.find(name) >= 0), None):
+        function = called.decode().split()[-1]
+        raise InputError(f"it calls {function}, which can fill the memory", "weights-format")
 
 
 def unwrapped(found: Any) -> Mapping[Any, Any]:
