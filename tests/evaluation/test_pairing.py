@@ -83,7 +83,7 @@ def test_a_name_of_two_images_is_refused(tmp_path):
     labels = yolo(tmp_path / "set", ("a",))
     (tmp_path / "set/images/val/more").mkdir()
     (tmp_path / "set/images/val/more/a.png").write_bytes((tmp_path / "set/images/val/a.png").read_bytes())
-    with pytest.raises(ValueError, match="'a' names several images"):
+    with pytest.raises(ValueError, match="'a' names several images: write file_name with its folder"):
         ap(tmp_path, labels, rows(("a",), image_id=str))
     assert ap(tmp_path, labels, rows(("a",), image_id=lambda stem: "images/val/a.png"))[0] == 100
 
@@ -123,6 +123,26 @@ def test_ids_of_the_labels_are_used_by_their_value(coco, image):
     paired = pair_results([detected(**image)], coco)
     check_results(paired.rows, coco)
     assert paired.rows[0]["image_id"] == 4
+
+
+def test_numbers_of_file_names_pair_where_some_are_no_ids(coco):
+    """The images 0.jpg to 5.jpg have the ids 1 to 6."""
+    paired = pair_results([detected(image_id=number) for number in (0, 3, 5)], coco)
+    assert [row["image_id"] for row in paired.rows] == [1, 4, 6] and "file names, not their id" in paired.notes[0]
+    assert pair_results([detected(image_id=number) for number in (1, 5)], coco).notes == ()
+    with pytest.raises(ValueError, match="image_id: 0 of the results is no image"):
+        check_results(pair_results([detected(image_id=number) for number in (0, 77)], coco).rows, coco)
+
+
+@pytest.mark.parametrize("text", [{"score": "0.5"}, {"bbox": ["4", "4.0", "16", "1.6e1"]}, {"score": "5e-1"}])
+def test_numbers_that_are_written_as_text_are_numbers(coco, text):
+    paired = pair_results([detected() | text], coco)
+    check_results(paired.rows, coco)
+    (name,) = text
+    values = paired.rows[0][name]
+    assert {type(each) for each in (values if name == "bbox" else [values])} == {float}
+    with pytest.raises(ValueError, match="finite number is needed|height are needed"):
+        check_results(pair_results([detected(**{name: "high"})], coco).rows, coco)
 
 
 def test_a_file_name_decides_where_an_id_contradicts(coco):

@@ -79,7 +79,7 @@ TEXT = {"size": [30, 40], "counts": "T37UR1"}  # the same, as COCO's text
 
 
 @pytest.mark.parametrize(("outline", "area"), [(None, 200), (SQUARE, 200), (TRIANGLE, 100), (RUNS, 7), (TEXT, 7)])
-@pytest.mark.parametrize("stated", [None, "190", float("inf")])
+@pytest.mark.parametrize("stated", [None, "190 px", float("inf")])
 def test_a_missing_area_is_the_outlines_or_the_boxs(file, outline, area, stated):
     row = GOOD | {"segmentation": outline, "area": stated}
     (found,), (notes, *_) = kept([row], file)
@@ -108,13 +108,25 @@ def test_an_area_needs_no_size_of_the_image(file):
     assert found["area"] == 20
 
 
-@pytest.mark.parametrize("ids", [(1, 1), (1, None), ("1", 2), (1, 2**63)])
+@pytest.mark.parametrize("ids", [(1, 1), (1, None), ("one", 2), (1, 2**63), (1.5, 2)])
 def test_missing_and_repeated_ids_are_renumbered(file, ids):
     rows, (notes,) = kept([GOOD | {"id": key} for key in ids], file)
     assert [row["id"] for row in rows] == [1, 2]
     assert notes.startswith(
         f"1 annotations of {file} have a missing or repeated id, all are numbered anew, the first: "
     )
+
+
+def test_a_number_that_is_written_as_text_is_one(file):
+    rows, notes = kept([GOOD | {"id": "7.0", "area": "190"}, GOOD | {"id": 8.0, "area": "1.9e2"}], file)
+    assert [row["area"] for row in rows] == [190, 190] and not notes
+
+
+@pytest.mark.parametrize("mark", ["ignore", "IsGroupOf", "is_group_of"])
+def test_a_mark_that_is_not_read_is_told(file, mark):
+    rows, (note,) = kept([GOOD, GOOD | {"id": 2, mark: True}, GOOD | {"id": 3, mark: 1, "iscrowd": 1}], file)
+    assert [row["iscrowd"] for row in rows] == [0, 0, 1]
+    assert note.startswith(f"1 annotations of {file} are marked `ignore`") and "annotations[1]" in note
 
 
 @pytest.mark.parametrize(

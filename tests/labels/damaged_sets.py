@@ -69,6 +69,7 @@ annotation("annotation-id-repeated", at="annotations[1]", id=2)
 annotation("area-wrong", area=9000)
 annotation("mask-beside-box", segmentation=[[4, 4, 60, 4, 60, 20]])
 annotation("crowd-of-polygons", iscrowd=1)
+annotation("ignore-unread", ignore=1)
 annotation("mask-missing", segmentation=[])
 
 

@@ -70,6 +70,23 @@ def test_another_unit_is_found(scale, meaning, form):
     assert found(numbers, form, fractions=True) is None
 
 
+@pytest.mark.parametrize(("most", "meaning"), [(100, "percent"), (1000, "thousandths")])
+@pytest.mark.parametrize("form", ["xywh", "xyxy"])
+@pytest.mark.parametrize("other", ["xywh", "xyxy"])
+def test_a_unit_that_leads_out_of_the_images_is_found(most, meaning, form, other):
+    """Percent of images below 100 px, and thousandths of usual ones, as models of language write boxes."""
+    height, width = (most // 2, most * 3 // 5)
+    numbers = WRITE[other](boxes(60) / (WIDTH, HEIGHT, WIDTH, HEIGHT)) * most
+    sizes = np.tile([height, width], (60, 1))
+    for scales in (True, False):
+        mistake = find_misreading(read(numbers, form), sizes, form, scales=scales)
+        assert mistake.meaning.startswith(f"{meaning} of the image's sides")
+        assert mistake.meaning.endswith("sides") is (form == other)
+    larger = WRITE[form](boxes(60)) * most / WIDTH  # pixels of larger images, which are no square
+    mistake = find_misreading(read(larger, form), sizes, form)
+    assert mistake is None or meaning not in mistake.meaning
+
+
 def test_a_few_slips_are_no_mistake_of_all():
     numbers = sides(boxes(100))
     numbers[:10] = boxes(100)[:10]

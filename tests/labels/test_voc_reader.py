@@ -117,6 +117,18 @@ def test_a_set_is_found_in_folders_of_other_names(tmp_path, xmls, images):
     assert [file.parent for file in found_files(folder)] == [folder / xmls] * 2
 
 
+@pytest.mark.parametrize("xmls", ["Annotations", "ANNOTATIONS", "."])
+def test_suffixes_in_capitals_are_read(tmp_path, xmls):
+    folder = other_folders(tmp_path, xmls, "JPEGImages")
+    for file in [*folder.glob(f"{xmls}/*.xml"), *folder.glob("JPEGImages/*.png")]:
+        file.rename(file.with_suffix(file.suffix.upper()))
+    assert read_labels(folder).labels == ("cat", "dog") and len(found_files(folder)) == 2
+    (folder / "ImageSets/Main").mkdir(parents=True)
+    (folder / "ImageSets/Main/val.txt").write_text("b\n")
+    (only,) = read_labels(folder, split="val")
+    assert only.image.name == "b.PNG" and only.image.is_file()
+
+
 def found_files(folder):
     (part,), _ = open_parts(folder, format_of(folder))
     return [part.at(row, "").file for row in range(len(part.data.boxes))]

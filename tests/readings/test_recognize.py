@@ -144,6 +144,30 @@ def test_yolox_that_finds_objects_on_pixels_of_0_to_1_reads_normalized_ones(tmp_
         assert layout_of(candidate).pixels == pixels and best(candidate)[0] == ANSWER
 
 
+def renamed(path: Path, name: str) -> Path:
+    """The file with another name of its input."""
+    model = onnx.load(path)
+    for node in model.graph.node:
+        node.input[:] = [name if each == "images" else each for each in node.input]
+    model.graph.input[0].name = name
+    onnx.save(model, path)
+    return path
+
+
+@pytest.mark.parametrize("operators", [(), ("Sigmoid",), ("Exp", "Sigmoid"), ("Softmax",)])
+@pytest.mark.parametrize("objectness", [1.0, 0.95])
+def test_yolov6_decodes_and_reads_pixels_of_0_to_1(
+    tmp_path: Path, operators: tuple[str, ...], objectness: float
+) -> None:
+    head = filled([*center(), objectness, 0.9, 0.1], 2)
+    head[0, :, 4] = 1 if objectness == 1 else head[0, :, 4]
+    path = write(tmp_path / "v6.onnx", {"outputs": head}, operators=operators)
+    candidate = opened(path if objectness == 1 else renamed(path, "image_arrays"))
+    assert best(candidate) == (ANSWER, pytest.approx(0.9 * objectness), 0)
+    layout = layout_of(candidate)
+    assert (layout.family, layout.pixels, layout.fit) == ("YOLOv6", UNIT_RANGE, "letterbox")
+
+
 def test_rf_detr_has_logits(tmp_path: Path) -> None:
     logits = np.full((1, 300, 91), -6, np.float32)
     logits[0, 0, 17] = 2

@@ -19,6 +19,7 @@ from paretodet.reading import sha256
 
 NO_AREA = "annotations of {} have no area, their outline's or box's is taken"
 NO_ID = "annotations of {} have a missing or repeated id, all are numbered anew"
+IGNORED = "annotations of {} are marked `ignore`, and count as any other: COCO's evaluators read iscrowd alone"
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -88,6 +89,9 @@ def _notes(data: Labels, file: Path, form: Format, images: Path | None) -> Itera
         yield left_out(len(rows), NO_AREA.format(file), first(row), file, images)
     if data.ids is not None and (repeated := list(repeated_ids(data))):
         yield left_out(len(repeated), NO_ID.format(file), first(repeated[0][0]), file, images)
+    if data.ignored is not None and len(rows := np.flatnonzero(data.ignored)):
+        row = int(rows[data.numbers[rows].argmin()])
+        yield left_out(len(rows), IGNORED.format(file), first(row), file, images)
 
 
 def _unfit(data: Labels, name: str) -> str:

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from paretodet.errors import InputError
-from paretodet.labels.builder import by_value
+from paretodet.labels.builder import by_value, real_by_value
 from paretodet.labels.model import Labels
 from paretodet.labels.overlaps import overlaps
 
@@ -36,7 +36,7 @@ class Paired(NamedTuple):
 
 def pair_results(rows: Sequence[Any], labels: Labels) -> Paired:
     """Rows that are no objects are left as they are. Raises InputError for a row whose image cannot be found."""
-    kept = [_without_empty(row) for row in rows]
+    kept = [_without_empty(_with_numbers(row)) for row in rows]
     objects = [row for row in kept if isinstance(row, dict)]
     images, first = _image_ids(objects, labels)
     placed = [row if key is None else row | {"image_id": key} for row, key in zip(objects, images, strict=True)]
@@ -51,6 +51,19 @@ def _with_category(row: Row, new: Mapping[int, int]) -> Row:
     if number is None or (number not in new and type(row["category_id"]) is int):
         return row
     return row | {"category_id": new.get(number, number)}
+
+
+def _with_numbers(row: Any) -> Any:
+    """With the numbers of its score and its box that are written as text."""
+    if not isinstance(row, dict):
+        return row
+    score, box = row.get("score"), row.get("bbox")
+    if type(score) is str and (number := real_by_value(score)) is not None:
+        row = row | {"score": number}
+    if isinstance(box, list) and str in map(type, box):
+        numbers = [real_by_value(each) for each in box]
+        row = row if None in numbers else row | {"bbox": numbers}
+    return row
 
 
 def _without_empty(row: Any) -> Any:
@@ -68,13 +81,21 @@ def _image_ids(rows: Sequence[Row], labels: Labels) -> tuple[list[int | None], t
     """The id of each row's image, None where the row has it already."""
     known = set(labels.keys.tolist())
     plain = not labels.named and all(type(row.get("image_id")) is int for row in rows)
-    if plain and not any(_name(row, IMAGE_NAMES) for row in rows):
-        return [None] * len(rows), ()
     names = _ImageNames(labels)
+    if plain and not any(_name(row, IMAGE_NAMES) for row in rows):
+        return _by_stem([row["image_id"] for row in rows], names, known)
     found = [_image_id(place, row, names, known, named=labels.named) for place, row in enumerate(rows)]
     other = sum(key is not None and key != row.get("image_id") for row, key in zip(rows, found, strict=True))
     note = f"{other} of {len(rows)} rows of the results are paired with their images by file name, not by image_id"
     return found, (note,) if other and any(type(row.get("image_id")) is int for row in rows) else ()
+
+
+def _by_stem(ids: Sequence[int], names: "_ImageNames", known: set[int]) -> tuple[list[int | None], tuple[str, ...]]:
+    """None for rows of images' ids; if some are of no image, and all are the numbers of files, the ids of these."""
+    found = [] if known.issuperset(ids) else [names.number(each) for each in ids]
+    if not found or None in found:
+        return [None] * len(ids), ()
+    return found, ("image_id of the results is the number in the images' file names, not their id in the labels",)
 
 
 def _image_id(place: int, row: Row, names: "_ImageNames", known: set[int], *, named: bool) -> int | None:
@@ -88,7 +109,10 @@ def _image_id(place: int, row: Row, names: "_ImageNames", known: set[int], *, na
     if key is not None or not (name or isinstance(value, str) or named and whole is not None):
         return key  # what is no id at all is refused with the other fields
     if names.is_ambiguous(name or str(value)):
-        raise InputError(f"results[{place}]: {name or value!r:.80} names several images", "labels-image-unknown")
+        several = f"{name or value!r:.80} names several images"
+        raise InputError(
+            f"results[{place}]: {several}: write file_name with its folder into every row", "labels-image-unknown"
+        )
     raise InputError(
         f"results[{place}]: {name or value!r:.80} is no file name or stem of the {len(known)} labeled images"
         + (", which have no ids of their own: write file_name into every row" if named and not name else ""),

@@ -21,6 +21,7 @@ MAX_SIDE = 2**20  # px
 MAX_NUMBER = 1e18  # px or px²: no product of two coordinates overflows
 NUMBERS = frozenset((int, float))  # types of JSON's numbers; true and false are none
 DIGITS = 20  # characters of a whole number that is written as text
+LONGEST = 40  # characters of any other number that is
 MISSING = object()  # in place of a field that the file does not have
 NO_OUTLINE: tuple[bytes, Size] = (b"", (0, 0))
 NO_IMAGE = InputError("its image is not among the images", "box-without-image")
@@ -60,7 +61,7 @@ class LabelsBuilder:
         self._keys, self._sizes, self._seen = array("q"), array("i"), set[int]()
         self._owners, self._classes, self._numbers = array("q"), array("q"), array("q")
         self._boxes, self._crowd = array("d"), array("b")
-        self._areas, self._ids = array("d"), array("q")
+        self._areas, self._ids, self._ignored = array("d"), array("q"), array("b")
         self._outlines, self._outline_ends, self._outline_sizes = bytearray(), array("q"), array("i")
         self._absent, self._partial = array("q"), array("q")
 
@@ -91,6 +92,7 @@ class LabelsBuilder:
         outline: tuple[bytes, Size] = NO_OUTLINE,
         area: Any = None,
         key: Any = None,
+        ignored: bool = False,
     ) -> None:
         """One box of the image of key `owner`, of the category with this key; `outline` as `rle.pack` gives it."""
         self._owners.append(owner)
@@ -102,8 +104,10 @@ class LabelsBuilder:
         self._outline_ends.append(len(self._outlines))
         self._outline_sizes.extend(outline[1])
         if self._with_ids:
-            self._areas.append(area if type(area) in NUMBERS and abs(area) <= MAX_NUMBER else math.nan)
-            self._ids.append(key if type(key) is int and abs(key) < -NO_ID else NO_ID)
+            self._ignored.append(ignored)
+            size, own = real_by_value(area), key if type(key) is int else by_value(key)
+            self._areas.append(math.nan if size is None or abs(size) > MAX_NUMBER else size)
+            self._ids.append(NO_ID if own is None or abs(own) >= -NO_ID else own)
 
     def federate(self, owner: int, absent: Sequence[int], partial: Sequence[int]) -> None:
         """Which categories the image of key `owner` verifiably lacks, and of which it has more objects than boxes."""
@@ -176,6 +180,7 @@ class LabelsBuilder:
             written=None if written is None else _fixed(written[order]),
             areas=_fixed(_flat(self._areas)[order]) if self._with_ids else None,
             ids=_fixed(_flat(self._ids)[order]) if self._with_ids else None,
+            ignored=_fixed(_flat(self._ignored).astype(bool)[order]) if self._with_ids else None,
             outlines=self._outlines if spans.any() else None,
             outline_spans=_fixed(spans),
             federated=None if frequency is None else self._federated(images.keys, categories, frequency),
@@ -312,6 +317,16 @@ def by_value(value: Any) -> int | None:
     if not text.isascii() or not text.replace(".", "", 1).lstrip("-").isdecimal():
         return None
     return by_value(float(text)) if "." in text else int(text)
+
+
+def real_by_value(value: Any) -> float | None:
+    """The number that a number or a text is; None if it is none."""
+    if type(value) in NUMBERS:
+        return value
+    try:
+        return float(value) if type(value) is str and len(value) <= LONGEST else None
+    except ValueError:
+        return None
 
 
 def text_of(value: Any, field: str) -> str:

@@ -16,6 +16,7 @@ SCALES = {100: "percent", 1000: "thousandths"}
 SOME = 10  # boxes that show a scale
 SPREAD = 0.15  # of the scale: how far their centers lie apart, as a standard deviation
 IMPOSSIBLE = 0.2  # of the boxes, if there are as many as SOME; of fewer, half
+FILLED = 0.9  # of a scale: how far boxes in it reach on both axes
 SLACK = 0.01  # of a side, and 1 px: boxes end so far outside by rounding
 
 
@@ -41,7 +42,7 @@ def find_misreading(
     known = np.isfinite(corners).all(1) & (sizes > SMALLEST).all(1)
     corners, sizes = corners[known].astype(np.float64), sizes[known].astype(np.float64)
     found = None if fractions else _fractions(corners) or (_scale(corners, sizes) if scales else None)
-    return found or _other_form(corners, sizes, form)
+    return found or _other_form(corners, sizes, form, scales=not fractions)
 
 
 def _fractions(corners: np.ndarray) -> Misreading | None:
@@ -72,14 +73,29 @@ def _solid(corners: np.ndarray) -> np.ndarray:
     return solid
 
 
-def _other_form(corners: np.ndarray, sizes: np.ndarray, form: Form) -> Misreading | None:
+def _other_form(corners: np.ndarray, sizes: np.ndarray, form: Form, *, scales: bool) -> Misreading | None:
     total, wrong = len(corners), int(_impossible(corners, sizes).sum())
     if wrong < max(FEW, total * (IMPOSSIBLE if total >= SOME else 0.5)):
         return None
-    numbers = WRITTEN[form](corners)
+    numbers, seen = WRITTEN[form](corners), f"do not fit into their image as {NAMES[form]}"
     for meaning, read in OTHERS[form].items():
         if _impossible(read(numbers), sizes).sum() <= total // 100:
-            return Misreading(wrong, total, f"do not fit into their image as {NAMES[form]}", meaning)
+            return Misreading(wrong, total, seen, meaning)
+    for most, name in SCALES.items() if scales else ():
+        if (order := _shares(numbers, most, form)) is not None:
+            return Misreading(wrong, total, seen, f"{name} of the image's sides{order}")
+    return None
+
+
+def _shares(numbers: np.ndarray, most: int, form: Form) -> str | None:
+    """The form in which all boxes fill a square of `most` by `most` to its ends, empty for that of the file; None if
+    there is none.
+    """
+    square = np.full((len(numbers), 2), float(most))
+    for name, read in {"": READ[form], **{f", as {other}": read for other, read in OTHERS[form].items()}}.items():
+        corners = read(numbers)
+        if not _impossible(corners, square).any() and (corners[:, 2:].max(0) > FILLED * most).all():
+            return name
     return None
 
 

@@ -142,6 +142,7 @@ class Labels:
     written: np.ndarray | None = None  # [M, 4] float64 x, y, width, height px as in the file
     areas: np.ndarray | None = None  # [M] float64 px² as in the file, NaN if missing; None: the format has none
     ids: np.ndarray | None = None  # [M] int64 of the annotations, NO_ID if missing; None: the format has none
+    ignored: np.ndarray | None = None  # [M] bool: marked `ignore`, and not obeyed; None: the format has no mark
     outlines: bytearray | None  # as `rle.pack` packs, one after another, in the file's order; None: no box has one
     outline_spans: np.ndarray  # [M, 2] int64 start and end, equal for a box that has none
     federated: Federated | None = None
@@ -213,7 +214,9 @@ class Labels:
         names = [os.fsencode(self.name(index)) for index in np.flatnonzero(kept).tolist()]
         counts = np.diff(self.offsets)
         rows = np.repeat(kept, counts)
-        columns = ("boxes", "classes", "crowd", "numbers", "outside", "written", "areas", "ids", "outline_spans")
+        columns = (
+            "boxes", "classes", "crowd", "numbers", "outside", "written", "areas", "ids", "ignored", "outline_spans",
+        )  # fmt: skip
         held = {name: value for name in columns if (value := getattr(self, name)) is not None}
         return replace(
             self,

@@ -4,7 +4,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import chain, islice
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 import numpy as np
 
@@ -38,12 +38,21 @@ PROBED = 100  # names that are searched for: some of the images may be missing
 LISTS = ("images", "annotations", "categories")
 HEAD, LISTED = 2**16, 10_000  # bytes of a file, and files of a set, that are looked at
 OPENING = re.compile(rb"\s*(\xef\xbb\xbf)?\{\s*\"(info|licenses|type|images|annotations|categories)\"\s*:")
+IGNORE = ("ignore", "IsGroupOf", "is_group_of")  # marks of other evaluators
 APART = 4.0  # px between a box and the bounds of its outline; in COCO's files it is less
 SHARE = 0.05  # of the box's side, if that is more
 ROOM = 1.01  # an area may be so much of its box's
 
 Element = dict[str, Any]
 Elements = Iterable[tuple[str, int, Any]]  # as `json_stream.elements` gives them
+
+
+class Extra(TypedDict):
+    """What only COCO's annotations have, as `LabelsBuilder.box` takes it."""
+
+    area: Any
+    key: Any
+    ignored: bool
 
 
 def read_coco(path: Path | str, *, images: Path | str | None = None, purpose: Purpose = Purpose.TRAIN) -> Labels:
@@ -137,8 +146,8 @@ class InstancesReader:
         except ValueError as problem:  # the box is sound all the same
             self.builder.skip(SkipKind.OUTLINE, self.path, f"annotations[{number}]", problem, number)
             outline = pack(None)
-        area, key = fields.get("area"), fields.get("id")
-        self.builder.box(owner, category, box, number=number, crowd=crowd, outline=outline, area=area, key=key)
+        more = Extra(area=fields.get("area"), key=fields.get("id"), ignored=_ignored(fields) and not crowd)
+        self.builder.box(owner, category, box, number=number, crowd=crowd, outline=outline, **more)
 
     def _category(self, number: int, category: Any) -> None:
         try:
@@ -268,6 +277,18 @@ def crowd_of_polygons(subject: Subject) -> Iterator[Place]:
                 yield part.at(row, "it is a crowd, but has polygons as one object has")
 
 
+@check(
+    "ignore-unread",
+    "warning",
+    "Set iscrowd to 1 if the object is neither to be learned nor required: COCO's evaluators do not read `ignore`.",
+)
+def ignore_unread(subject: Subject) -> Iterator[Place]:
+    for part in subject.parts:
+        assert part.data.ignored is not None
+        for row in np.flatnonzero(part.data.ignored).tolist():
+            yield part.at(row, "it is marked to be ignored, and counts as any other object")
+
+
 def _polygon_bounds(part: LabeledSplit) -> Iterator[tuple[int, np.ndarray]]:
     """(row, [4] xyxy px) of every box that has polygons."""
     for row in np.flatnonzero(part.data.outlined).tolist():
@@ -295,6 +316,12 @@ def _crowd(annotation: Element) -> bool:
     if value is not None and crowd not in (0, 1):
         raise InputError(f"iscrowd is {value!r:.40}, 0 or 1 is needed", "field-malformed")
     return bool(crowd)
+
+
+def _ignored(annotation: Element) -> bool:
+    """Whether it has a mark that to find it is neither needed nor a mistake, which COCO's evaluators do not read."""
+    values = [annotation.get(name) for name in IGNORE if name in annotation]
+    return any((by_value(value) if isinstance(value, str) else value) == 1 for value in values)
 
 
 def _matches(path: Path) -> bool:
@@ -331,7 +358,7 @@ FORMAT = Format(
     where=where,
     single_files=True,
     takes_images=True,
-    checks=(id_repeated, area_wrong, mask_beside_box, crowd_of_polygons),
+    checks=(id_repeated, area_wrong, mask_beside_box, crowd_of_polygons, ignore_unread),
     not_carried=lambda path: (
         "ids of annotations, keypoints, supercategories, attributes, licenses and whatever else no box needs"
     ),

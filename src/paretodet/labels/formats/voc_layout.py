@@ -13,6 +13,7 @@ from paretodet.labels.xml_stream import parse, root_of
 from paretodet.reading import is_file
 
 XMLS, IMAGES, SETS = "Annotations", "JPEGImages", Path("ImageSets", "Main")
+XML = "*.[xX][mM][lL]"
 ROOT = "annotation"
 DEPTH = 3  # folders below the set's that are searched
 FOLDERS = 1000  # that are searched at most
@@ -31,7 +32,7 @@ class VocLayout:
     @cached_property
     def xmls(self) -> tuple[Path, ...]:
         """All xml files, sorted."""
-        return tuple(sorted(file for folder in self.xml_folders for file in folder.glob("*.xml")))
+        return tuple(sorted(file for folder in self.xml_folders for file in folder.glob(XML)))
 
     @cached_property
     def folder_splits(self) -> dict[str, tuple[Path, ...]]:
@@ -58,7 +59,7 @@ class VocLayout:
 
     def xml(self, name: str) -> Path:
         """The xml file that an image set names."""
-        files = (folder / f"{name}.xml" for folder in self.xml_folders)
+        files = (_xml(folder, name) for folder in self.xml_folders)
         return next((file for file in files if is_file(file)), self.xml_folders[0] / f"{name}.xml")
 
     def xml_of(self, image: str) -> Path:
@@ -67,7 +68,7 @@ class VocLayout:
         place = os.path.dirname(image)
         prefix = f"{place}/" if place else ""
         folder = next((each for each in self.xml_folders if self._prefix[each] == prefix), self.xml_folders[0])
-        if is_file(file := folder / f"{stem}.xml"):
+        if is_file(file := _xml(folder, stem)):
             return file
         return self._by_image.get(image, file)
 
@@ -96,7 +97,7 @@ class VocLayout:
 
 def is_kit(path: Path) -> bool:
     """Whether the xml files lie in the development kit's folder."""
-    return next((path / XMLS).glob("*.xml"), None) is not None
+    return next((path / XMLS).glob(XML), None) is not None
 
 
 def holds_xmls(path: Path) -> bool:
@@ -112,6 +113,12 @@ def find_layout(path: Path) -> VocLayout:
     of = dict.fromkeys(folders, kit) if kit.is_dir() else _image_folders(path, folders)
     places = set(of.values())
     return VocLayout(path, tuple(folders), places.pop() if len(places) == 1 else path, of)
+
+
+def _xml(folder: Path, stem: str) -> Path:
+    """The xml file of a stem; the usual suffix where there is none."""
+    usual_one, other = folder / f"{stem}.xml", folder / f"{stem}.XML"
+    return other if not is_file(usual_one) and is_file(other) else usual_one
 
 
 def stated_name(xml: Path) -> str:
@@ -143,7 +150,7 @@ def _subfolders(path: Path) -> list[Path]:
 
 
 def _holds_xmls(folder: Path) -> bool:
-    first = next(folder.glob("*.xml"), None)
+    first = next(folder.glob(XML), None)
     return first is not None and root_of(first) == ROOT
 
 
@@ -157,7 +164,7 @@ def _image_folders(path: Path, folders: list[Path]) -> dict[Path, Path]:
 
 
 def _image_folder(path: Path, folder: Path, below: list[Path]) -> Path:
-    some = list(islice(sorted(folder.glob("*.xml")), PROBED))
+    some = list(islice(sorted(folder.glob(XML)), PROBED))
     names = [{xml.stem, PureWindowsPath(stated_name(xml)).name} for xml in some]
     for places in ([folder, *below], _subfolders(path.parent) if folder == path else []):
         counts = {each: _present(each, names) for each in places}

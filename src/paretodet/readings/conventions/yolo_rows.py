@@ -2,7 +2,8 @@
 
 N is the number of cells, or of anchors. The box is center and size in pixels, or, of a YOLOX exported without its
 decoding, offsets from the cells. YOLOX reads BGR 0..255 since its version 0.1.1, before it RGB with mean and std: a
-file that finds objects on pixels of 0..1 was trained on normalized ones.
+file that finds objects on pixels of 0..1 was trained on normalized ones. YOLOv6 reads RGB 0..1 and always decodes: its
+head of 2022 has YOLOX's rows and an objectness, later ones have 1 there. Its files call their input "image_arrays".
 """
 
 from dataclasses import replace
@@ -12,6 +13,7 @@ from paretodet.readings.convention import Convention
 from paretodet.readings.evidence import Evidence, Pyramid
 
 UNITS: tuple[Unit, ...] = ("pixels", "fractions")
+YOLOV6 = "image_arrays"  # the input of its files
 NORMALIZED = 0.3  # a score on pixels of 0..1: of files for BGR 0..255 it is below 0.1
 
 
@@ -33,11 +35,11 @@ def _with_objectness(evidence: Evidence, name: str, pyramid: Pyramid) -> list[Re
     reasons = [f"{name} has {rows} rows, {pyramid.per_cell} for each cell of strides {pyramid.strides}"]
     reasons.append(f"{columns} columns are a box, objectness and {columns - 5} classes")
     free = pyramid.per_cell == 1
-    always = free and bool((evidence.outputs[name][..., 4] == 1).all())  # YOLOv6 fills the column with ones
+    v6 = free and (evidence.image == YOLOV6 or bool((evidence.outputs[name][..., 4] == 1).all()))
     outputs = OutputLayout(
         columns=((name, ("box", "objectness", "classes")),), box="cxcywh", strides=pyramid.strides, suppressed=False
     )
-    if free and not always:
+    if free and not v6:
         before = _normalized(evidence, name)
         layout = FileLayout(
             family="YOLOX before 0.1.1" if before else "YOLOX",
@@ -48,13 +50,14 @@ def _with_objectness(evidence: Evidence, name: str, pyramid: Pyramid) -> list[Re
         )
     else:
         layout = FileLayout(
-            family="YOLOv6" if always else "YOLOv5 or v7", outputs=outputs, fit="letterbox", sampling="opencv"
+            family="YOLOv6" if v6 else "YOLOv5 or v7", outputs=outputs, fit="letterbox", sampling="opencv"
         )
-    decodes = "Exp" in evidence.graph.tail(name) or not evidence.graph.has_layers or not free
+    codable = free and not v6
+    decodes = "Exp" in evidence.graph.tail(name) or not evidence.graph.has_layers or not codable
     raw = replace(outputs, coding="grid", offset=0.0)
     choices = [replace(outputs, unit=unit) for unit in UNITS] if decodes else []
-    choices += [raw] if free and not (decodes and evidence.graph.has_layers) else []
-    if evidence.graph.has_layers and free:
+    choices += [raw] if codable and not (decodes and evidence.graph.has_layers) else []
+    if evidence.graph.has_layers and codable:
         reasons.append("the graph decodes boxes (Exp)" if decodes else "the graph does not decode boxes (no Exp)")
     return [Reading(layout=replace(layout, outputs=choice), reasons=tuple(reasons)) for choice in choices]
 
