@@ -1,5 +1,6 @@
 """A name and its options become a Candidate, or a job that the bench measures."""
 
+from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -96,6 +97,18 @@ def refused_job(config: CandidateConfig, error: WithId) -> Job:
         asked=_asked(config) | ({"runtime": config.runtime} if config.runtime else {}),
         refused=str(error),
     )
+
+
+def job_elsewhere(config: CandidateConfig, recipe: Mapping[str, Any], *, runtime: str | None, threads: int) -> Job:
+    """The job by which another machine measures a config as `recipe` says, in this runtime and with so many threads.
+
+    It cannot be measured here, where its runtime may be missing.
+    """
+    made = job(replace(config, runtime=None, precision=None, calibration=None))
+    precision = recipe.get("precision")
+    asked = _asked(replace(config, precision=precision)) | ({"runtime": runtime} if runtime else {})
+    about = published_fields(made.about) if made.about and precision == CALIBRATED else made.about
+    return replace(made, recipe=dict(recipe), asked=asked, about=about, threads=config.threads or threads, imports=())
 
 
 def _asked(config: CandidateConfig) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""Searches detectors, sizes, runtimes and precisions for their frontier on this machine."""
+"""Searches detectors, sizes, runtimes and precisions for their frontier on this machine, or another one."""
 
 import math
 import time
@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from paretodet.bench.job import Job, Plan, Progress
+from paretodet.bench.machine import Identity, identity
 from paretodet.bench.runner import OneByOne
 from paretodet.config import CandidateConfig
 from paretodet.errors import InputError
@@ -24,13 +25,13 @@ from paretodet.frontier.values import (
     noun,
     value,
 )
-from paretodet.measuring import ImageFiles, Setup, set_up
+from paretodet.measuring import ImageFiles, set_up
 from paretodet.opening import job
 from paretodet.records.estimate import estimate_of
 from paretodet.records.measurement import Measurement, accuracy_of
 from paretodet.records.store import DEFAULT, Store
 from paretodet.sources.table import check, resolved
-from paretodet.sweep.executions import ALL, executions
+from paretodet.sweep.executions import ALL, Executions, executions, not_in_space
 from paretodet.sweep.grid import all_candidates, grid
 from paretodet.sweep.known import (
     Scored,
@@ -42,7 +43,7 @@ from paretodet.sweep.known import (
     missing_gain,
 )
 from paretodet.sweep.measuring import only_process
-from paretodet.sweep.searching import Bench, Search, open_run
+from paretodet.sweep.searching import Bench, Host, Runnable, Search, open_run
 
 # Costs that do not depend on the machine: a search for them would measure nothing.
 COUNTED = ("activations_mib", "parameters", "buffers", "macs", "macs_other", "flops")
@@ -66,6 +67,7 @@ def search(
     images: ImageFiles | None = None,
     store: Store | Path | str = DEFAULT,
     plan: Plan | None = None,
+    host: Host | None = None,
     on_progress: Callable[[Progress], None] = lambda progress: None,
     on_row: Callable[[Measurement], None] = lambda row: None,
     notify: Callable[[str], None] = lambda sentence: None,
@@ -76,9 +78,10 @@ def search(
     The space is every candidate at every combination of the listed values, by default the catalogue and the models of
     the hub in every runtime and precision that can run here; `options` are further fields of `CandidateConfig`. A `Job`
     is a configuration by itself. What has no known `gain` is left out, named in the result; with `estimates`, systems
-    of Huang et al. have an estimated AP. Rows of the store that were measured here before count; every new row is
+    of Huang et al. have an estimated AP. Rows of the store that its machine measured before count; every new row is
     committed before the next one is chosen, so that a search that was interrupted, or whose time was over, goes on.
-    `on_row` receives every new row.
+    `on_row` receives every new row. `host` is the machine that measures, by default this one;
+    `paretodet.places.host.connected` has another one.
 
     Fresh processes import the main module: call this under `if __name__ == "__main__"`. Raises InputError for an empty
     space, and for one of which nothing can run here, with what is missing; what `measure` raises.
@@ -93,24 +96,48 @@ def search(
     kept = store if isinstance(store, Store) else Store(store, notify=notify)
     question = _Question(cost=cost, gain=gain, split=split, estimates=estimates, scored=_scored(kept))
     values = _Values(sizes, proposals, scores, runtimes, precisions, calibration)
-    setup, empty = _set_up(space, values, options, question, images, notify)
+    host = host or _Here()
+    jobs, empty = _set_up(space, values, options, question, host, images, notify)
     plan = plan or Plan()
-    run = open_run(kept, setup.jobs, plan=plan, question=(cost, gain, split))
+    run = open_run(kept, jobs, plan=plan, question=(cost, gain, split), host=host.identity)
     with only_process(kept, run):
         search = Search(
-            jobs=setup.jobs,
+            jobs=jobs,
             empty=empty,
             store=kept,
             run=run,
             budget=60 * minutes,
             began=began,
+            host=host.identity,
             notify=notify,
             on_progress=on_progress,
         )
-        bench: Bench = OneByOne(setup.jobs, plan=plan, run=run, on_progress=search.progress)
+        bench = host.bench(jobs, plan=plan, run=run, on_progress=search.progress)
         for row in search.measure(bench, patience=plan.patience):
             on_row(row)
         return search.result()
+
+
+class _Here:
+    """This machine."""
+
+    def __init__(self) -> None:
+        self.identity: Identity = identity()
+
+    def runnable(
+        self,
+        configs: Sequence[CandidateConfig],
+        jobs: Sequence[Job],
+        *,
+        images: ImageFiles | None,
+        **values: Any,
+    ) -> Runnable:
+        made = executions(configs, refuse_absent=True, **values) if configs else Executions(())
+        setup = set_up((*made.configs, *jobs), images=images)
+        return Runnable(setup.jobs, (*map(not_in_space, made.left_out), *setup.skipped))
+
+    def bench(self, jobs: Sequence[Job], *, plan: Plan, run: str, on_progress: Callable[[Progress], None]) -> Bench:
+        return OneByOne(jobs, plan=plan, run=run, on_progress=on_progress)
 
 
 class _Values(NamedTuple):
@@ -161,15 +188,22 @@ def _set_up(
     values: _Values,
     options: dict[str, Any],
     question: _Question,
+    host: Host,
     images: ImageFiles | None,
     notify: Callable[[str], None],
-) -> tuple[Setup, SearchResult]:
+) -> tuple[tuple[Job, ...], SearchResult]:
     """The jobs of a space, and the result before any of them is measured."""
     listed, jobs = _listed(space, values, options)
     configs, unstated = _with_gain(listed, question)
-    candidates, notes = _executable(configs, values) if configs else ((), ())
-    setup = set_up((*candidates, *jobs), images=images)
-    rows = question.expected(setup.jobs)
+    found = host.runnable(
+        configs,
+        jobs,
+        runtimes=values.runtimes,
+        precisions=values.precisions,
+        calibration=values.calibration,
+        images=images,
+    )
+    rows = question.expected(found.jobs)
     comparable, slack, split, of_group = _comparable(rows, question)
     kept = [index for index, row in enumerate(rows) if row.id in comparable]
     others = [row for row in rows if row.id not in comparable]
@@ -177,10 +211,10 @@ def _set_up(
     if not kept:
         raise _nothing(unstated)
     expected = [rows[index] for index in kept]
-    notes = (*notes, *of_group, *estimated_accuracy(expected), *setup.skipped)
+    notes = (*found.notes, *of_group, *estimated_accuracy(expected))
     for sentence in notes:
         notify(sentence)
-    chosen = tuple(_with_accuracy(setup.jobs[index], rows[index]) for index in kept)
+    chosen = tuple(_with_accuracy(found.jobs[index], rows[index]) for index in kept)
     empty = SearchResult(
         cost=question.cost,
         gain=question.gain,
@@ -193,7 +227,7 @@ def _set_up(
         left_out=by_label(unstated),
         notes=notes,
     )
-    return replace(setup, jobs=chosen), empty
+    return chosen, empty
 
 
 def _listed(
@@ -227,20 +261,6 @@ def _with_gain(
         else:
             kept.append(config)
     return kept, unstated
-
-
-def _executable(
-    configs: Sequence[CandidateConfig], values: _Values
-) -> tuple[tuple[CandidateConfig, ...], tuple[str, ...]]:
-    """The configs in every runtime and precision that can run here, and sentences on what cannot."""
-    made = executions(
-        configs,
-        runtimes=values.runtimes,
-        precisions=values.precisions,
-        calibration=values.calibration,
-        refuse_absent=True,
-    )
-    return made.configs, tuple(f"Not in the space: {sentence}." for sentence in made.left_out)
 
 
 def _comparable(

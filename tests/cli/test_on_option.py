@@ -1,5 +1,6 @@
-"""`measure --on`: rows of another machine in the store here, and options that it cannot honor."""
+"""`measure --on` and `search --on`: rows of another machine in the store, and options that it cannot honor."""
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -7,6 +8,7 @@ import pytest
 
 import stand_ins
 from paretodet.records.store import Store
+from toy_board import Board
 
 Run = Callable[..., tuple[int, str, str]]
 NAME = "ssd-mobilenet_v1-300"
@@ -21,6 +23,40 @@ def test_rows_of_another_machine_are_shown_and_stored(
     assert code == 0 and NAME in out and "ssh:board: two images are damaged" in err
     (row,) = Store("paretodet.db").rows()
     assert row.machine == "abcdefabcdef"
+
+
+def test_a_search_measures_on_another_machine(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    board = Board()
+    monkeypatch.setattr("paretodet.places.ssh.SshPlace.connect", lambda place, request: board.connect(request))
+    code, out, err = run("search", NAME, "yolo_v3_tiny-416", "--on", "ssh:board", "--remote-python", "python", "--json")
+    found = json.loads(out)
+    assert code == 0 and found["configurations"] == 4 and found["measured"] == len(board.measured), err
+    assert {each["runtime"] for each in found["members"]} == {"executorch"}
+    assert "Searching on ssh:board." in err and "ssh:board: Not in the space: a reason." in err
+    assert {row.machine for row in Store("paretodet.db").rows()} == {"abcdefabcdef"}
+
+
+def test_a_search_that_loses_its_machine_says_how_to_go_on(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    board = Board(dies=1)
+    monkeypatch.setattr("paretodet.places.ssh.SshPlace.connect", lambda place, request: board.connect(request))
+    code, out, err = run("search", NAME, "yolo_v3_tiny-416", "--on", "ssh:board")
+    assert (code, out) == (2, "") and "the same command goes on [place-unreachable]" in err.splitlines()[-1]
+    assert len(Store("paretodet.db").rows()) == 1
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        (("--remote-python", "python"), "[option-conflict]"),
+        (("--on", "ssh:board", "--weights", "a.safetensors"), "--weights: "),
+        (("--on", "ssh:board", "--images", "a.png"), "--images: "),
+        (("--on", "ssh:-x"), "[option-value]"),
+        (("--on", "adb:"), "`paretodet measure BUNDLE --on adb:` measures bundles [option-unsupported]"),
+    ],
+)
+def test_what_cannot_be_searched_is_one_sentence(run: Run, options: tuple[str, ...], says: str) -> None:
+    code, out, err = run("search", NAME, *options)
+    assert (code, out) == (2, "") and says in err and err.count("\n") == 1
 
 
 @pytest.mark.parametrize(

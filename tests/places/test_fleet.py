@@ -11,9 +11,10 @@ from typing import Any
 
 import pytest
 
+from paretodet.bench.machine import Identity
 from paretodet.errors import InputError
 from paretodet.places.fleet import measure_on_all
-from paretodet.places.place import Fleet, Identity, Members, RemotePlace, Request
+from paretodet.places.place import Fleet, Members, RemotePlace, Request
 from paretodet.places.runner import CALIBRATION
 from paretodet.records.measurement import Measurement
 from paretodet.records.row_id import job_key, row_text, with_id

@@ -61,9 +61,11 @@ def watched(cluster: ray_cluster.Cluster, *labels: str) -> Iterator[Counter[str]
         thread.join()
 
 
-def command(cluster: ray_cluster.Cluster, *arguments: str, **environment: str) -> "subprocess.Popen[str]":
+def command(
+    cluster: ray_cluster.Cluster, *arguments: str, name: str = "measure", **environment: str
+) -> "subprocess.Popen[str]":
     return subprocess.Popen(
-        [sys.executable, "-m", "paretodet", "measure", *arguments],
+        [sys.executable, "-m", "paretodet", name, *arguments],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -125,6 +127,37 @@ def test_the_command_waits_for_a_late_machine_and_prints_rows_alone(
     }
     assert [row["name"] for row in rows] == 3 * [NAME] and len({row["machine"] for row in rows}) == 3
     assert len(Store(store).rows()) == 6  # those of the calibration are stored
+
+
+def test_a_search_measures_on_one_machine_and_goes_on_after_it_was_killed(
+    cluster: ray_cluster.Cluster, tmp_path: Path
+) -> None:
+    store = tmp_path / "rows.db"
+    given = ("yolo_v3_tiny-96", "ssd-mobilenet_v1-96", "--runtime", "eager", "--precision", "fp32", "--patience", "2",
+             "--gain", "-memory", "--store", str(store), "--json")  # fmt: skip
+    cluster.start("searched")
+    out, err = command(cluster, *given, "--on", f"ray:{cluster.address}", name="search").communicate(timeout=100)
+    assert out == "" and "a search measures on one" in err and f"--on ray:{cluster.address}/a" in err
+    process = command(cluster, *given, "--on", f"ray:{cluster.address}/searched", name="search")
+    while not (store.exists() and Store(store).rows()):
+        time.sleep(0.2)
+        assert process.poll() is None, process.communicate()
+    cluster.kill("searched")
+    out, err = process.communicate(timeout=100)
+    assert (process.returncode, out) == (2, "") and "the same command goes on [place-unreachable]" in err
+    before = {row.id for row in Store(store).rows()}
+    cluster.start("searched")
+    for _ in range(10):  # until Ray has noticed that the first node of this label is dead
+        process = command(cluster, *given, "--on", f"ray:{cluster.address}/searched", name="search")
+        out, err = process.communicate(timeout=300)
+        if process.returncode == 0:
+            break
+        assert "[run-busy]" in err or "[place-unreachable]" in err, err
+        time.sleep(2)
+    found, rows = json.loads(out), Store(store).rows()
+    assert process.returncode == 0 and found["members"] and "Traceback" not in err
+    assert before < {row.id for row in rows} and {row.machine_facts["label"] for row in rows} == {"searched"}
+    assert {row.run for row in rows} == {found["run"]}
 
 
 @pytest.mark.parametrize("token", ["", "0" * 64], ids=["none", "another"])

@@ -3,6 +3,7 @@
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -10,16 +11,34 @@ import ssh_server
 from made_bundles import write_grid
 from paretodet.bench.job import Plan
 from paretodet.errors import InputError
+from paretodet.frontier.searched import SearchResult
 from paretodet.places.collect import bundles_of, measure_at
+from paretodet.places.host import connected
 from paretodet.places.place import Request
 from paretodet.places.ssh import SshPlace
 from paretodet.records.measurement import Measurement
 from paretodet.records.store import Store
+from paretodet.searching import search
 from paretodet.transforms.resize_policy import Stretch
 
 pytestmark = pytest.mark.skipif(ssh_server.why_not() is not None, reason=ssh_server.why_not() or "")
+SPACE = ("ssd-mobilenet_v1-300", "yolo_v3_tiny-416")
 NAMED = "ssd-mobilenet_v1-300"
 QUICK = Plan(processes=2, max_processes=2, slow_processes=2, sampled=0.1, warm=0.05, warm_limit=0.1, patience=2)
+
+
+def searched(folder: Path, python: Path, *names: str, **options: Any) -> SearchResult:
+    with connected(SshPlace(ssh_server.HOST, str(python)), names) as host:
+        return search(
+            names,
+            host=host,
+            runtimes=("eager", "onnxruntime"),
+            precisions=("fp32",),
+            store=folder / "rows.db",
+            plan=QUICK,
+            minutes=1000,  # both are measured, however slow the machine is
+            **options,
+        )
 
 
 @pytest.fixture
@@ -57,6 +76,18 @@ def test_a_bundle_and_a_name_are_measured_there_and_a_lost_run_goes_on(folder: P
     assert not list(folder.rglob("broken"))
 
 
+def test_a_search_goes_on_after_the_connection_was_lost(folder: Path) -> None:
+    python = ssh_server.remote_python(folder, Path(__file__).with_name("toy_runner.py"))
+    (folder / "home" / "lose").touch()
+    with pytest.raises(InputError, match=r"connection ended.*place-unreachable"):
+        searched(folder, python, *SPACE)
+    (before,) = Store(folder / "rows.db").rows()
+    found = searched(folder, python, *SPACE)
+    rows = Store(folder / "rows.db").rows()
+    assert before.id in {row.id for row in rows} and len(rows) == int(found.measured.sum()) and found.members
+    assert {row.run for row in rows} == {found.run}
+
+
 def test_what_a_real_ssh_reports_is_understood(folder: Path) -> None:
     for host, python, says in (
         ("stranger", "python3", "run `ssh stranger` once"),
@@ -68,6 +99,19 @@ def test_what_a_real_ssh_reports_is_understood(folder: Path) -> None:
     (folder / "user_key").write_text((folder / "host_key").read_text())
     with pytest.raises(InputError, match="ssh-copy-id board"):
         measure(folder, Path("python3"), NAMED)
+
+
+@pytest.mark.full
+def test_the_bench_measures_what_a_search_chooses_there(folder: Path) -> None:
+    python, made = ssh_server.remote_python(folder), bundle(folder)
+    found = searched(folder, python, str(made), "yolo_v3_tiny-96", gain="-memory_infer_mib")
+    rows = Store(folder / "rows.db").rows()
+    assert not found.failed and len(found.members) and all(row.latency_ms_p50 and not row.error for row in rows)
+    assert {str(row.job["name"]) for row in rows} == {made.name, "yolo_v3_tiny-96"}
+    assert all(row.settings["search"]["seconds"] > 0 and row.processes >= 2 for row in rows)
+    assert all(row.floor_ms for row in rows if row.job["name"] != made.name)
+    again = searched(folder, python, str(made), "yolo_v3_tiny-96", gain="-memory_infer_mib")
+    assert again.run == found.run and len(again.members) == len(found.members)
 
 
 @pytest.mark.full

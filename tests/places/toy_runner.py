@@ -1,4 +1,7 @@
-"""The runner with a bench that makes a row of each job at once. A file `lose` at home ends it after the next row."""
+"""The runner with a bench that makes a row of each job at once. A file `lose` at home ends it after the next row.
+
+In a search it ends it instead of the second row.
+"""
 
 import os
 from collections.abc import Iterator, Sequence
@@ -9,6 +12,7 @@ from paretodet.bench.machine import facts, fingerprint
 from paretodet.places import runner
 from paretodet.records.measurement import Measurement
 from paretodet.records.row_id import with_id
+from toy_bench import ToyBench
 
 
 def bench(jobs: Sequence[Job], *, run: str, **rest: Any) -> Iterator[Measurement]:
@@ -27,12 +31,25 @@ def bench(jobs: Sequence[Job], *, run: str, **rest: Any) -> Iterator[Measurement
                 latency_ms_p50=3.0,
             )
         )
-        if os.path.exists("lose"):
-            os.remove("lose")
-            os._exit(1)
+        lose()
+
+
+class SearchBench(ToyBench):
+    """The same for the jobs of a search."""
+
+    def __call__(self, job: Job, *, patience: float, processes: int = 2) -> Measurement:
+        if len(self.measured) == 1:
+            lose()
+        return super().__call__(job, patience=patience, processes=processes)
+
+
+def lose() -> None:
+    if os.path.exists("lose"):
+        os.remove("lose")
+        os._exit(1)
 
 
 if __name__ == "__main__":
     os.chdir(os.environ["HOME"])
-    runner.measure = bench
+    runner.measure, runner.OneByOne = bench, SearchBench
     runner.main()

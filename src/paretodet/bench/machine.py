@@ -6,6 +6,7 @@ import json
 import os
 import platform
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,19 @@ LIBRARIES = (
 )  # fmt: skip
 LABEL = "PARETODET_MACHINE"  # environment variable: what the user calls this machine
 HARDWARE = ("cpu", "cores_physical", "cores_logical", "cores_allowed", "memory_gib", "system", "architecture", "gpus")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Identity:
+    """Which machine: the fingerprint that its rows have, and the versions of its libraries."""
+
+    machine: str
+    versions: dict[str, str]
+
+
+def identity() -> Identity:
+    """That of this machine."""
+    return Identity(machine=fingerprint(facts()), versions=versions())
 
 
 def facts() -> dict[str, Any]:

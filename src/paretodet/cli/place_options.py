@@ -1,4 +1,4 @@
-"""Options of `measure --on`: another machine, and what measures there."""
+"""Options of `measure --on` and `search --on`: another machine, and what measures there."""
 
 from pathlib import Path
 from typing import Annotated
@@ -11,7 +11,8 @@ On = Annotated[
         "--on",
         metavar="PLACE",
         help="Measure on another machine: ssh:HOST, ssh:USER@HOST, adb:SERIAL (Android; adb: if there is one); or on "
-        "those of a Ray cluster: ray:ADDRESS, ray:ADDRESS/LABEL (ray: for the cluster that runs here).",
+        "those of a Ray cluster: ray:ADDRESS, ray:ADDRESS/LABEL (ray: for the cluster that runs here). A search takes "
+        "one machine: ssh: or ray:ADDRESS/LABEL.",
         show_default="here",
     ),
 ]

@@ -1,6 +1,7 @@
 """`--on`: measures on another machine, or on those of a cluster."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from paretodet.bench.job import Plan
     from paretodet.places.place import Fleet, RemotePlace
     from paretodet.records.measurement import Measurement
+    from paretodet.sweep.searching import Host
 
 OF_FILES = {"weights": "--weights", "calibration": "--calibrate", "labels": "--classes", "layout": "--layout"}
 
@@ -63,6 +65,27 @@ def measured_there(
             note(f"Interrupted: {len(rows)} rows are stored. Run the same command to continue.")
             raise typer.Exit(130) from None
     return rows
+
+
+@contextmanager
+def searched_host(
+    on: str | None, names: Sequence[str], *, python: str | None, here: Mapping[str, Any]
+) -> "Iterator[Host | None]":
+    """The machine that a search measures on, while it is connected; None for this one.
+
+    `here` are the values of options that only this machine can honor. Raises InputError.
+    """
+    if on is None:
+        place_named(None, python=python, benchmark=None)
+        yield None
+        return
+    from paretodet.places.host import connected, search_place
+
+    place = search_place(on, python=python)
+    _check_options(here)
+    note(f"Searching on {place.name}.")
+    with connected(place, names, notify=note) as host:
+        yield host
 
 
 def _check_options(values: Mapping[str, Any]) -> None:

@@ -5,10 +5,11 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from paretodet.cli import options, parsing
+from paretodet.cli import options, parsing, place_options
 from paretodet.cli.candidate import Given, config_fields, with_candidate_options
 from paretodet.cli.measure import check_outputs
 from paretodet.cli.output import note, note_all, note_next, print_json, show
+from paretodet.cli.places import OF_FILES, searched_host
 from paretodet.cli.progress import ProgressBar
 
 if TYPE_CHECKING:
@@ -36,6 +37,8 @@ def search(
     patience: options.Patience = None,
     store: options.Store = options.DEFAULT_STORE,
     report: options.Report = None,
+    on: place_options.On = None,
+    remote_python: place_options.RemotePython = None,
     json: options.Json = False,
 ) -> None:
     """Find the frontier of a space of detectors, sizes, runtimes and precisions; measure only what decides it.
@@ -49,7 +52,9 @@ def search(
 
     check_outputs(store, report)
     parsing.check_calls(calls, [cost, gain.removeprefix("-")])
-    with ProgressBar() as bar:
+    fields = config_fields(given)
+    here = {"--images": images, **{option: fields[field] for field, option in OF_FILES.items()}}
+    with ProgressBar() as bar, searched_host(on, names or (), python=remote_python, here=here) as host:
         try:
             result = found(
                 names,
@@ -66,12 +71,13 @@ def search(
                 images=images,
                 store=store,
                 plan=make_plan(1, patience=None if patience is None else parse_duration(patience)),
+                host=host,
                 on_progress=bar,
                 on_row=lambda row: bar.finished(row, with_runtime=True),
                 notify=note,
                 batch=batch,
                 threads=threads,
-                **config_fields(given),
+                **fields,
             )
         except KeyboardInterrupt:
             note("Interrupted: every finished row is stored. Run the same command to continue.")

@@ -17,13 +17,13 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from paretodet.bench.machine import fingerprint
+from paretodet.bench.machine import Identity, fingerprint
 from paretodet.config import CandidateConfig
 from paretodet.errors import InputError, words
 from paretodet.export.bundle import Bundle, read_manifest
 from paretodet.network import digest
 from paretodet.places.benchmark_report import Report, read_report
-from paretodet.places.place import Identity, Request
+from paretodet.places.place import Request
 from paretodet.reading import sha256
 from paretodet.records.measurement import Measurement
 from paretodet.records.row_id import job_key, row_text, with_id

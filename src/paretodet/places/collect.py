@@ -1,17 +1,18 @@
 """Measures at a place into a store here: rows are checked and committed one by one; an interrupted run continues."""
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from paretodet.bench.job import Progress
+from paretodet.bench.machine import Identity
 from paretodet.config import BUNDLE, is_bundle
 from paretodet.errors import InputError, words
 from paretodet.measuring import expand
-from paretodet.places.place import Identity, RemotePlace, Request
+from paretodet.places.place import RemotePlace, Request
 from paretodet.places.runner import CALIBRATION
 from paretodet.reading import sha256
 from paretodet.records.measurement import Measurement
@@ -107,17 +108,22 @@ def asked_jobs(request: Request) -> Asked:
 
     Raises InputError for a name that is a file of this machine, or code, and what `measuring.expand` raises.
     """
-    for name in request.names:
+    check_names(request.names)
+    configs = expand(request.names, **{key: value for key, value in request.options.items() if key not in HERE})
+    jobs = [each.recipe if hasattr(each, "recipe") else each.to_json() for each in configs]
+    calibration = {CALIBRATION: None} if request.calibrate else {}
+    return {str(job["name"]): job.get("bundle") for job in jobs} | calibration
+
+
+def check_names(names: Iterable[str]) -> None:
+    """Raises InputError for a name that is a file of this machine, or code."""
+    for name in names:
         if not is_bundle(name) and not name.startswith(BUILT) and parsed(name) is None:
             raise InputError(
                 f"{name}: with --on, a name is a bundle or one of `paretodet list`; `paretodet export {name} --out "
                 "FOLDER` makes a bundle",
                 "option-unsupported",
             )
-    configs = expand(request.names, **{key: value for key, value in request.options.items() if key not in HERE})
-    jobs = [each.recipe if hasattr(each, "recipe") else each.to_json() for each in configs]
-    calibration = {CALIBRATION: None} if request.calibrate else {}
-    return {str(job["name"]): job.get("bundle") for job in jobs} | calibration
 
 
 def bundles_of(request: Request) -> dict[str, Path]:
@@ -184,19 +190,25 @@ class _Received:
 
     def _row(self, values: Any) -> Measurement:
         """Raises InputError if these are not a row of this run, machine and artifact."""
-        row = stored_row(json.dumps(validated(values)))
+        row = row_of(values, self._run, self._identity)
         name, key = str(row.job.get("name")), job_key(row.name, row.job)
         if name not in self._asked:
             raise InputError(f"job is of {name!r}, which was not asked for", "place-answer")
         if row.job.get("bundle") != self._asked[name]:
             raise InputError("its bundle has another hash than the one here", "place-answer")
-        if (row.run, row.machine) != (self._run, self._identity.machine):
-            raise InputError("run or machine are not those of this connection", "place-answer")
         if key in self._keys:
             raise InputError("it was measured before in this run", "place-answer")
         self._together.check(self._place, key, row)
         self._keys.add(key)
         return row
+
+
+def row_of(values: Any, run: str, identity: Identity) -> Measurement:
+    """The row that was received. Raises InputError if these are not a row of this run and machine."""
+    row = stored_row(json.dumps(validated(values)))
+    if (row.run, row.machine) != (run, identity.machine):
+        raise InputError("run or machine are not those of this connection", "place-answer")
+    return row
 
 
 def _name(message: Mapping[str, Any]) -> str:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol, runtime_checkable
 
 from paretodet.bench.job import Plan
+from paretodet.bench.machine import Identity
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -16,14 +17,6 @@ class Request:
     options: Mapping[str, Any] = field(default_factory=dict)  # JSON
     plan: Plan = field(default_factory=Plan)
     calibrate: bool = False  # a row of the reference candidate too (`bench.reference`), which compares machines
-
-
-@dataclass(frozen=True, kw_only=True)
-class Identity:
-    """Which machine a place is: the fingerprint that its rows have, and the versions of its libraries."""
-
-    machine: str
-    versions: dict[str, str]
 
 
 class Connection(Protocol):

@@ -1,14 +1,15 @@
 """A conversation with a runner (`runner.py`) on another machine, whatever carries its lines."""
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Protocol, get_args
 
+from paretodet.bench.machine import Identity
 from paretodet.errors import ErrorId, InputError
 from paretodet.places.collect import bundles_of
-from paretodet.places.place import Identity, Request
+from paretodet.places.place import Request
 from paretodet.places.runner import PROTOCOL
 from paretodet.version import __version__
 
@@ -48,16 +49,42 @@ class RunnerSession:
 
         Raises InputError if the connection ends before the last one, or with the error that the machine states.
         """
+        bundles = self._copied(request)
+        folders = {str(folder): sha for sha, folder in bundles.items()}
+        names = [folders.get(str(Path(name).absolute()), name) for name in request.names]
+        asked = {
+            "names": names,
+            "bundles": _named(bundles),
+            "options": dict(request.options),
+            "plan": asdict(request.plan),
+        }
+        self._send(asked | {"calibrate": request.calibrate, "run": run, "finished": sorted(finished)})
+        yield from self._until_end()
+
+    def space(self, request: Request, jobs: Sequence[Mapping[str, Any]], **values: Any) -> Any:
+        """What the machine says that it can run of these jobs, in the runtimes and precisions that `values` lists.
+
+        Copies the bundles of the request that it lacks. Raises InputError as `measure` does.
+        """
+        bundles = self._copied(request)
+        self._send({"space": list(jobs), "bundles": _named(bundles), **values})
+        return self._expect("space")
+
+    def step(self, asked: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+        """The messages that answer a step of a search, after `space`. Raises InputError as `measure` does."""
+        self._send(asked)
+        yield from self._until_end()
+
+    def _copied(self, request: Request) -> dict[str, Path]:
+        """The bundles of a request by their SHA-256, after those that the machine lacks were copied."""
         bundles = bundles_of(request)
         self._send({"bundles": list(bundles)})
         for sha in self._expect("missing"):
             if sha in bundles:
                 self._channel.copy(bundles[sha], sha)
-        folders = {str(folder): sha for sha, folder in bundles.items()}
-        names = [folders.get(str(Path(name).absolute()), name) for name in request.names]
-        named = {sha: folder.name for sha, folder in bundles.items()}
-        asked = {"names": names, "bundles": named, "options": dict(request.options), "plan": asdict(request.plan)}
-        self._send(asked | {"calibrate": request.calibrate, "run": run, "finished": sorted(finished)})
+        return bundles
+
+    def _until_end(self) -> Iterator[Mapping[str, Any]]:
         while "end" not in (message := self._message()):
             yield message
 
@@ -98,6 +125,11 @@ class RunnerSession:
 
     def _nonsense(self, what: str) -> InputError:
         return InputError(f"{self._name}: the answer is refused: {what}", "place-answer")
+
+
+def _named(bundles: Mapping[str, Path]) -> dict[str, str]:
+    """What bundles are called here."""
+    return {sha: folder.name for sha, folder in bundles.items()}
 
 
 def _parsed(line: str) -> dict[str, Any]:

@@ -67,6 +67,11 @@ def executions(
     )
 
 
+def not_in_space(reason: str) -> str:
+    """What a search says of what cannot run."""
+    return f"Not in the space: {reason}."
+
+
 def _calibrated(configs: tuple[CandidateConfig, ...], folder: Path | None) -> tuple[CandidateConfig, ...]:
     """Those in int8 with a folder of images. Raises InputError if there are none."""
     if folder is None:

@@ -4,12 +4,14 @@ import json
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
-from typing import Any, Protocol
+from pathlib import Path
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
 from paretodet.bench.job import Job, Plan, Progress
-from paretodet.bench.machine import facts, fingerprint, versions
+from paretodet.bench.machine import Identity, identity
+from paretodet.config import CandidateConfig
 from paretodet.errors import InputError, words
 from paretodet.frontier.search import choose, standing
 from paretodet.frontier.searched import Configuration, SearchResult
@@ -34,11 +36,39 @@ class Bench(Protocol):
         ...
 
 
+class Runnable(NamedTuple):
+    """What a machine can run: jobs, and a sentence for every reason why something is left out."""
+
+    jobs: tuple[Job, ...]
+    notes: tuple[str, ...] = ()
+
+
+class Host(Protocol):
+    """The machine that a search measures on."""
+
+    identity: Identity
+
+    def runnable(
+        self,
+        configs: Sequence[CandidateConfig],
+        jobs: Sequence[Job],
+        *,
+        runtimes: Sequence[str],
+        precisions: Sequence[str],
+        calibration: Path | None,
+        images: Path | str | Sequence[Path | str] | None,
+    ) -> Runnable:
+        """The configs in every runtime and precision, as `executions` has them, and the jobs."""
+        ...
+
+    def bench(self, jobs: Sequence[Job], *, plan: Plan, run: str, on_progress: Callable[[Progress], None]) -> Bench: ...
+
+
 @dataclass(kw_only=True)
 class Search:
     """A search that goes on where it stopped: what it knows, and what it measures next.
 
-    `empty` is its result without any row. Rows of the store count if they are of this machine and these versions;
+    `empty` is its result without any row. Rows of the store count if they are of the machine and versions of `host`;
     those that this search measured in earlier sessions have its `run`. `budget` is the time of this session in
     seconds, from the moment when `clock` gave `began`; `notify` receives a sentence for every answer that is refused.
     """
@@ -49,6 +79,7 @@ class Search:
     run: str
     budget: float
     began: float
+    host: Identity = field(default_factory=identity)
     notify: Callable[[str], None] = lambda sentence: None
     on_progress: Callable[[Progress], None] = lambda progress: None
     clock: Callable[[], float] = time.monotonic
@@ -157,29 +188,31 @@ class Search:
         rows = self.store.all_rows()
         rows = rows.where(matches(rows, "name", tuple({job.name for job in self.jobs}))) if len(rows) else rows
         ids = [row_id for row_id, name, job in rows.values("id", "name", "job") if job_key(name, job) in index]
-        here, installed = fingerprint(facts()), versions()
         for row in sorted(self.store.complete_rows(ids).values(), key=lambda row: (row.at, row.id)):
-            if row.versions == installed:
+            if row.versions == self.host.versions:
                 place = index[job_key(row.name, row.job)]
                 if row.artefact:
                     self._artifacts[place] = row.artefact
-                if row.machine == here:
+                if row.machine == self.host.machine:
                     yield place, row
 
 
-def open_run(store: Store, jobs: Sequence[Job], *, plan: Plan, question: Sequence[str | None]) -> str:
+def open_run(
+    store: Store, jobs: Sequence[Job], *, plan: Plan, question: Sequence[str | None], host: Identity | None = None
+) -> str:
     """The id of the run of a search, which stays open: the same search of the same jobs, images and versions has it
-    again.
+    again. `host` is the machine that measures, by default this one.
     """
+    host = host or identity()
     images = [content_hash(paths) for paths in dict.fromkeys(job.images for job in jobs)]
     request = {
         "search": list(question),
         "plan": asdict(plan),
         "jobs": [job.recipe for job in jobs],
         "pictures": images,
-        "versions": versions(),
+        "versions": host.versions,
     }
-    return store.open_run(request, machine=fingerprint(facts()))
+    return store.open_run(request, machine=host.machine)
 
 
 def check_answer(row: Measurement, job: Job, artifact: str | None) -> None:
