@@ -47,7 +47,7 @@ Element = dict[str, Any]
 Elements = Iterable[tuple[str, int, Any]]  # as `json_stream.elements` gives them
 
 
-class Extra(TypedDict):
+class ExtraValue(TypedDict):
     """What only COCO's annotations have, as `LabelsBuilder.box` takes it."""
 
     area: Any
@@ -146,7 +146,7 @@ class InstancesReader:
         except ValueError as problem:  # the box is sound all the same
             self.builder.skip(SkipKind.OUTLINE, self.path, f"annotations[{number}]", problem, number)
             outline = pack(None)
-        more = Extra(area=fields.get("area"), key=fields.get("id"), ignored=_ignored(fields) and not crowd)
+        more = ExtraValue(area=fields.get("area"), key=fields.get("id"), ignored=_ignored(fields) and not crowd)
         self.builder.box(owner, category, box, number=number, crowd=crowd, outline=outline, **more)
 
     def _category(self, number: int, category: Any) -> None:
