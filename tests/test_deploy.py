@@ -91,7 +91,8 @@ def run(folder: Path, code: str, *arguments: str) -> str:
 
 
 def test_the_python_of_the_page_detects_the_same(folder: Path) -> None:
-    (code,) = re.findall(r"^```python\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)
+    blocks = re.findall(r"^```python\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)
+    (code,) = (block for block in blocks if "import onnxruntime" in block)
     assert len([line for line in code.splitlines() if line and not line.startswith(("import", "from"))]) <= 12
     script = folder / "page.py"
     script.write_text(code.replace("photo.jpg", "photo.png"), "utf-8")
