@@ -50,6 +50,7 @@ WITHOUT_TORCH = (
     "labels",
     "records",
     "report",
+    "runtimes.onnx_session",
 )
 FLOOR_OF = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
 
