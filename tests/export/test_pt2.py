@@ -279,6 +279,20 @@ def test_samples_that_run_code_are_never_unpickled(tmp_path: Path) -> None:
     assert not touched.exists()
 
 
+def test_sampling_by_a_grid_needs_trust(tmp_path: Path) -> None:
+    """Its places can be outside of its input in torch 2.13."""
+
+    class Sampled(Small):
+        def forward(self, pixels: Tensor) -> Any:
+            maps, _ = super().forward(pixels)
+            maps = maps.reshape(1, 1, 1, -1)
+            return torch.nn.functional.grid_sample(maps, torch.zeros(1, 2, 2, 2), align_corners=False)
+
+    torch.export.save(torch.export.export(Sampled(), (PIXELS,)), tmp_path / "a.pt2")
+    with pytest.raises(pt2.UnsafeProgram, match="grid_sampler"):
+        pt2.check_of_others(tmp_path / "a.pt2")
+
+
 @pytest.mark.parametrize("document", [b"", b"[]", b"{}", b'{"graph_module": {"module_call_graph": []}}', b"[" * 10**5])
 def test_a_program_that_is_none_is_refused(archive: Path, tmp_path: Path, document: bytes) -> None:
     path = written(tmp_path / "a.pt2", {**members(archive), MODEL: document})
