@@ -12,7 +12,7 @@ from paretodet import opening
 from paretodet.config import CandidateConfig
 from paretodet.errors import InputError
 from paretodet.places.place import Request
-from paretodet.places.runner import PROTOCOL
+from paretodet.places.runner import CALIBRATION, PROTOCOL
 from paretodet.places.session import RunnerSession
 from paretodet.records.measurement import Measurement
 from paretodet.records.row_id import job_key, row_text, with_id
@@ -25,7 +25,10 @@ Message = Mapping[str, Any]
 
 @dataclass
 class Board:
-    """A machine that answers as its runner would; `change` alters what it sends, `dies` is its last row."""
+    """A machine that answers as its runner would; `change` alters what it sends, `dies` is its last row.
+
+    The reference candidate takes `slowness` ms. `waits` is called before a job is measured.
+    """
 
     name: str = "ssh:board"
     change: Callable[[dict[str, Any]], Any] = lambda message: message
@@ -33,11 +36,16 @@ class Board:
     measured: list[str] = field(default_factory=list)
     versions: dict[str, str] = field(default_factory=lambda: {"python": "3"})
     copied: list[Path] = field(default_factory=list)
+    machine: str = "abcdefabcdef"
+    slowness: float = 1.0
+    facts: dict[str, Any] = field(default_factory=dict)
+    calibrations: int = 0
+    waits: Callable[[Message], None] = lambda job: None
 
     @contextmanager
     def connect(self, request: Request) -> Iterator[RunnerSession]:
         hello = {"hello": {"version": __version__, "protocol": PROTOCOL}}
-        self.lines = deque[Any]([hello, {"identity": {"machine": "abcdefabcdef", "versions": self.versions}}])
+        self.lines = deque[Any]([hello, {"identity": {"machine": self.machine, "versions": self.versions}}])
         self.jobs = dict[str, Message]()
         yield RunnerSession(self.name, self)
 
@@ -70,20 +78,28 @@ class Board:
             for runtime in RUNTIMES
         ]
         self.jobs = {job_key(each["job"]["name"], each["job"]): each for each in listed}
+        reference = CandidateConfig(name=CALIBRATION).to_json()
+        self.jobs[job_key(CALIBRATION, reference)] = {"runtime": "eager", "job": reference}
         return {"jobs": listed, "threads": 77, "notes": ["Not in the space: a reason."]}
 
     def row(self, listed: Message, processes: int) -> dict[str, Any]:
         job = listed["job"]
-        self.measured.append(job["name"])
-        (known,) = expected_rows([opening.job(CandidateConfig(name=job["name"]))], {}, gain="ap", split=None)
-        point = 3.0 + (known.macs or 0) * RUNTIMES[listed["runtime"]]
+        self.waits(job)
+        if job["name"] == CALIBRATION:
+            self.calibrations += 1
+            point = self.slowness
+        else:
+            self.measured.append(job["name"])
+            (known,) = expected_rows([opening.job(CandidateConfig(name=job["name"]))], {}, gain="ap", split=None)
+            point = 3.0 + (known.macs or 0) * RUNTIMES[listed["runtime"]]
         row = Measurement(
             id="",
             run=self.run,
-            at=f"2030-01-01T00:00:00.{len(self.measured):06}+00:00",
+            at=f"2030-01-01T00:00:00.{len(self.measured) + self.calibrations:06}+00:00",
             name=job["name"],
             job=job,
-            machine="abcdefabcdef",
+            machine=self.machine,
+            machine_facts=self.facts,
             versions=self.versions,
             runtime=listed["runtime"],
             precision="fp32",

@@ -81,7 +81,7 @@ def search(
     of Huang et al. have an estimated AP. Rows of the store that its machine measured before count; every new row is
     committed before the next one is chosen, so that a search that was interrupted, or whose time was over, goes on.
     `on_row` receives every new row. `host` is the machine that measures, by default this one;
-    `paretodet.places.host.connected` has another one.
+    `paretodet.places.host.connected` has another one, or several equal ones.
 
     Fresh processes import the main module: call this under `if __name__ == "__main__"`. Raises InputError for an empty
     space, and for one of which nothing can run here, with what is missing; what `measure` raises.
@@ -112,7 +112,7 @@ def search(
             notify=notify,
             on_progress=on_progress,
         )
-        bench = host.bench(jobs, plan=plan, run=run, on_progress=search.progress)
+        bench = host.bench(jobs, plan=plan, run=run, store=kept, on_progress=search.progress)
         for row in search.measure(bench, patience=plan.patience):
             on_row(row)
         return search.result()
@@ -136,7 +136,9 @@ class _Here:
         setup = set_up((*made.configs, *jobs), images=images)
         return Runnable(setup.jobs, (*map(not_in_space, made.left_out), *setup.skipped))
 
-    def bench(self, jobs: Sequence[Job], *, plan: Plan, run: str, on_progress: Callable[[Progress], None]) -> Bench:
+    def bench(
+        self, jobs: Sequence[Job], *, plan: Plan, run: str, store: Store, on_progress: Callable[[Progress], None]
+    ) -> Bench:
         return OneByOne(jobs, plan=plan, run=run, on_progress=on_progress)
 
 

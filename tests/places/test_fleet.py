@@ -67,7 +67,7 @@ class Board:
 class Boards:
     """A fleet whose members change at every look: `there` is called with the number of the look."""
 
-    name = "boards"
+    name, many = "boards", True
 
     def __init__(self, there: Callable[[int], list[Board]]) -> None:
         self._there, self._looks, self.released = there, 0, False

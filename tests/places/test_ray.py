@@ -88,7 +88,7 @@ def ray(monkeypatch: pytest.MonkeyPatch) -> StandIn:
 
 def members(is_open: bool = False, label: str | None = None) -> tuple[RayMembers, list[str]]:
     notes = list[str]()
-    return RayMembers(RayFleet("head:6379", label), notes.append, is_open), notes
+    return RayMembers(RayFleet("head:6379", (label,) if label else ()), notes.append, is_open), notes
 
 
 @pytest.mark.parametrize(
@@ -103,9 +103,13 @@ def members(is_open: bool = False, label: str | None = None) -> tuple[RayMembers
 )
 def test_a_cluster_is_named_by_its_address(text: str, address: str, label: str | None) -> None:
     fleet = fleet_of(text)
-    assert fleet == RayFleet(address, label) == place_of(f"ray:{text}")
+    assert fleet == RayFleet(address, (label,) if label else ()) == place_of(f"ray:{text}")
     assert fleet.owns(f"ray:{address}/{label or 'any'}") and not fleet.owns("ray:other:1/any")
-    assert not fleet.owns(f"ray:{address}") and fleet.owns(f"ray:{address}/other") == (label is None)
+    assert (
+        fleet.many == (label is None)
+        and not fleet.owns(f"ray:{address}")
+        and fleet.owns(f"ray:{address}/other") == (label is None)
+    )
 
 
 @pytest.mark.parametrize(

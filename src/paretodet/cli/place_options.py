@@ -11,8 +11,17 @@ On = Annotated[
         "--on",
         metavar="PLACE",
         help="Measure on another machine: ssh:HOST, ssh:USER@HOST, adb:SERIAL (Android; adb: if there is one); or on "
-        "those of a Ray cluster: ray:ADDRESS, ray:ADDRESS/LABEL (ray: for the cluster that runs here). A search takes "
-        "one machine: ssh: or ray:ADDRESS/LABEL.",
+        "those of a Ray cluster: ray:ADDRESS, ray:ADDRESS/LABEL (ray: for the cluster that runs here).",
+        show_default="here",
+    ),
+]
+SearchedOn = Annotated[
+    list[str] | None,
+    Option(
+        "--on",
+        metavar="PLACE",
+        help="Measure on another machine, or on several equal ones at once: ssh:HOST, ssh:USER@HOST, ray:ADDRESS/LABEL, "
+        "ray:ADDRESS (ray: for the Ray cluster that runs here). May be repeated.",
         show_default="here",
     ),
 ]

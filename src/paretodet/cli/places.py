@@ -69,19 +69,19 @@ def measured_there(
 
 @contextmanager
 def searched_host(
-    on: str | None, names: Sequence[str], *, python: str | None, here: Mapping[str, Any]
+    on: Sequence[str] | None, names: Sequence[str], *, python: str | None, here: Mapping[str, Any]
 ) -> "Iterator[Host | None]":
-    """The machine that a search measures on, while it is connected; None for this one.
+    """The machine that a search measures on, or the equal ones, while connected; None for this one.
 
     `here` are the values of options that only this machine can honor. Raises InputError.
     """
-    if on is None:
+    if not on:
         place_named(None, python=python, benchmark=None)
         yield None
         return
     from paretodet.places.host import connected, search_place
 
-    place = search_place(on, python=python)
+    place = search_place(*on, python=python)
     _check_options(here)
     note(f"Searching on {place.name}.")
     with connected(place, names, notify=note) as host:

@@ -37,7 +37,7 @@ def search(
     patience: options.Patience = None,
     store: options.Store = options.DEFAULT_STORE,
     report: options.Report = None,
-    on: place_options.On = None,
+    on: place_options.SearchedOn = None,
     remote_python: place_options.RemotePython = None,
     json: options.Json = False,
 ) -> None:

@@ -8,7 +8,8 @@ a reference point in the plane of the logarithm of the cost and the gain. When n
 measured is what leaves most memberships undecided.
 """
 
-from dataclasses import dataclass
+from collections.abc import Collection
+from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import product
 from typing import NamedTuple
@@ -114,6 +115,25 @@ def choose(space: Space, standing: Standing) -> int | None:
     if value[left].max() <= NOTHING:
         value = standing.membership * (1 - standing.membership)
     return int(np.argmax(np.where(left, value / space.seconds, -1.0)))
+
+
+def assumed(space: Space, now: Standing, running: Collection[int]) -> tuple[Space, Standing]:
+    """The space and its standing as if what is being measured had the values that are predicted of it, as surely as
+    they are: what is chosen next then adds to it. If too little is measured for predictions, it is left out.
+    """
+    pending = np.zeros(len(space.excluded), dtype=np.bool_)
+    pending[list(running)] = True
+    pending &= ~space.measured & ~space.excluded
+    if not pending.any():
+        return space, now
+    if np.isnan((now.cost.point + now.gain.point)[pending]).any():
+        return replace(space, excluded=space.excluded | pending), now
+    cost, gain = (
+        Columns(*(np.where(pending, predicted, bound) for predicted, bound in zip(expected, known, strict=True)))
+        for expected, known in ((now.cost, space.cost), (now.gain, space.gain))
+    )
+    then = replace(space, cost=cost, gain=gain)
+    return then, standing(then)
 
 
 def hypervolume(cost: ArrayLike, gain: ArrayLike, *, reference: tuple[float, float]) -> float:

@@ -56,7 +56,7 @@ def measure_on_all(
     """
     request = replace(request, calibrate=True)
     asked_jobs(request)  # refuses names before the cluster is asked
-    crew = Crew(request=request, store=store, wait=wait, poll=poll, retry=min(RETRY_S, wait / 4))
+    crew = Crew(request=request, store=store, wait=wait, poll=poll, roster=Roster(retry=min(RETRY_S, wait / 4)))
     begun = {name for name in unfinished_places(store, request) if fleet.owns(name)}
     with fleet.connect(crew.tell) as members:
         yield from crew.rows(members, begun, on_progress, notify)
@@ -68,6 +68,33 @@ def measure_on_all(
             LOST,
         )
     crew.together.close(store)
+
+
+@dataclass(kw_only=True)
+class Roster:
+    """Which machines may be started: none that is given up, and none that failed less than `retry` seconds ago."""
+
+    retry: float
+    given_up: set[str] = field(default_factory=set)
+    _tries: dict[str, int] = field(default_factory=dict)
+    _not_before: dict[str, float] = field(default_factory=dict)
+
+    def allows(self, name: str) -> bool:
+        return name not in self.given_up and time.monotonic() >= self._not_before.get(name, 0.0)
+
+    def measured(self, name: str) -> None:
+        """A row has arrived, so that all tries are left."""
+        self._tries[name] = 0
+
+    def failed(self, name: str, error: BaseException) -> str:
+        """Why a machine measures no more. Raises an error that is not only that machine's."""
+        if not isinstance(error, WithId) or isinstance(error, StoreError):
+            raise error
+        self._tries[name] = self._tries.get(name, 0) + (error.id != BUSY)
+        self._not_before[name] = time.monotonic() + self.retry
+        if error.id not in (BUSY, LOST) or self._tries[name] >= TRIES:
+            self.given_up.add(name)
+        return words(error).removeprefix(f"{name}: ")
 
 
 class _End(NamedTuple):
@@ -87,14 +114,11 @@ class Crew:
     store: Store
     wait: float
     poll: float
-    retry: float
+    roster: Roster
     together: Together = field(default_factory=Together)
     missing: dict[str, str] = field(default_factory=dict)
     _threads: dict[str, Thread] = field(default_factory=dict)
     _seen: set[str] = field(default_factory=set)  # ids of rows
-    _given_up: set[str] = field(default_factory=set)
-    _tries: dict[str, int] = field(default_factory=dict)
-    _not_before: dict[str, float] = field(default_factory=dict)
     _events: "Queue[tuple[str, Event]]" = field(default_factory=Queue)
     _active: float = field(default_factory=time.monotonic)  # when something was measured
     _told: bool = False  # that the run waits
@@ -114,7 +138,7 @@ class Crew:
                     if isinstance(event, Measurement):
                         if event.id not in self._seen:
                             self._seen.add(event.id)
-                            self._tries[name] = 0
+                            self.roster.measured(name)
                             yield event
                     elif isinstance(event, Progress):
                         on_progress(replace(event, name=f"{event.name} on {name}"))
@@ -137,7 +161,7 @@ class Crew:
         if self._threads:
             self._active, self._told = time.monotonic(), False
             return True
-        expected = [name for name in self.missing if name not in self._given_up]
+        expected = [name for name in self.missing if name not in self.roster.given_up]
         if expected and not self._told:
             self._told = True
             self.tell(f"Waiting up to {self.wait:.0f} s for {', '.join(expected)}.")
@@ -146,8 +170,8 @@ class Crew:
     def _start(self, places: Mapping[str, RemotePlace]) -> None:
         """Starts a thread for every machine that is there and has not measured."""
         for name, place in places.items():
-            over = name in self.together.complete or name in self._given_up or name in self._threads
-            if not over and time.monotonic() >= self._not_before.get(name, 0.0):
+            over = name in self.together.complete or name in self._threads
+            if not over and self.roster.allows(name):
                 self.missing.setdefault(name, "it is being measured")
                 self._threads[name] = Thread(target=self._measure, args=(name, place), daemon=True)
                 self._threads[name].start()
@@ -185,13 +209,7 @@ class Crew:
             return
         if error is None:
             error = InputError("answers of it are refused", "place-answer")
-        if not isinstance(error, WithId) or isinstance(error, StoreError):
-            raise error
-        self._tries[name] = self._tries.get(name, 0) + (error.id != BUSY)
-        self._not_before[name] = time.monotonic() + self.retry
-        if error.id not in (BUSY, LOST) or self._tries[name] >= TRIES:
-            self._given_up.add(name)
-        reason = words(error).removeprefix(f"{name}: ")
+        reason = self.roster.failed(name, error)
         if self.missing.get(name) != reason:
             self.tell(f"{name}: {reason}.")
         self.missing[name] = reason

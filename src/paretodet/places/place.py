@@ -58,10 +58,15 @@ class Members(Protocol):
 
 @runtime_checkable
 class Fleet(Protocol):
-    """Machines that all measure the same request. `name` is what the user called them."""
+    """Machines that measure the same request. `name` is what the user called them."""
 
     @property
     def name(self) -> str: ...
+
+    @property
+    def many(self) -> bool:
+        """Whether there may be more than one of them."""
+        ...
 
     def owns(self, name: str) -> bool:
         """Whether a machine of this name is one of them, if it is there."""

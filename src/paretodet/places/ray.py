@@ -48,19 +48,23 @@ def fleet_of(text: str) -> "RayFleet":
     if not ADDRESS.fullmatch(address) or (slash and not NAME.fullmatch(label)):
         message = f"--on: {text!r} is no cluster; write ray:HOST:PORT, ray: for the one that runs here"
         raise InputError(f"{message}, or ray:HOST:PORT/LABEL for one of its machines", "option-value")
-    return RayFleet(address or AUTO, label or None)
+    return RayFleet(address or AUTO, (label,) if label else ())
 
 
 @dataclass(frozen=True)
 class RayFleet:
-    """The machines of a cluster that have a slot, or the one with this label."""
+    """The machines of a cluster that have a slot: all of them, or those with these labels."""
 
     address: str = AUTO
-    label: str | None = None
+    labels: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:
-        return f"{PREFIX}{self.address}" + (f"/{self.label}" if self.label else "")
+        return " + ".join(map(self.called, self.labels)) or f"{PREFIX}{self.address}"
+
+    @property
+    def many(self) -> bool:
+        return len(self.labels) != 1
 
     def called(self, label: str) -> str:
         """The name of the place of a label."""
@@ -68,7 +72,11 @@ class RayFleet:
 
     def owns(self, name: str) -> bool:
         label = name.removeprefix(self.called(""))
-        return name == self.called(label) and self.label in (None, label)
+        return name == self.called(label) and self.takes(label)
+
+    def takes(self, label: str) -> bool:
+        """Whether a machine with this label is one of them."""
+        return not self.labels or label in self.labels
 
     @contextmanager
     def connect(self, notify: Callable[[str], None]) -> Iterator["RayMembers"]:
@@ -86,7 +94,7 @@ class RayFleet:
         try:
             members = RayMembers(self, notify, is_open)
             if not members.places():
-                wanted = f" labeled {self.label}" if self.label else ""
+                wanted = f" labeled {' or '.join(self.labels)}" if self.labels else ""
                 message = f"no machine{wanted} of the cluster has a slot; start those that measure with `{START}`"
                 raise InputError(f"{self.name}: {message}", "place-unfit")
             yield members
@@ -166,7 +174,7 @@ class RayMembers:
         found = dict[str, RayPlace]()
         for node in sorted(self._nodes(), key=lambda node: node["NodeID"] in self.failed):
             label = str(node.get("Labels", {}).get(LABEL) or node["NodeName"])
-            if node["Resources"].get(SLOT, 0) >= 1 and self._fleet.label in (None, label):
+            if node["Resources"].get(SLOT, 0) >= 1 and self._fleet.takes(label):
                 name = self._fleet.called(label)
                 if name in found and not {label, node["NodeID"]} & (self._twice | self.failed):
                     self._twice.add(label)

@@ -32,7 +32,7 @@ from paretodet.sweep.executions import executions, not_in_space
 from paretodet.version import __version__
 from paretodet.writing import held
 
-PROTOCOL = 3  # of these messages
+PROTOCOL = 4  # of these messages
 FOLDER = ".cache/paretodet/bundles"  # in the home folder: bundles by the SHA-256 of their description
 PART = ".part"  # ending of a bundle that is being copied
 CALIBRATION = "paretodet.bench.reference:Reference"  # measured on every machine of a cluster
@@ -95,7 +95,8 @@ def search_answers(
 ) -> Iterator[Mapping[str, Any]]:
     """The messages that answer a search: the jobs that can run here, and then what each step asks for.
 
-    The first step is the plan of the search and the id of its run. Each of the others names a job by its key.
+    The first step is the plan of the search and the id of its run. Each of the others names a job by its key: one of
+    these, or that of the reference candidate, which compares machines.
     """
     called = request["bundles"]
     configs = [_config(each, folder) for each in request["space"]]
@@ -104,7 +105,9 @@ def search_answers(
     jobs = {job_key(job.name, job.recipe): job for job in (_called(job, called) for job in setup.jobs)}
     listed = [{"runtime": job.asked.get("runtime"), "job": job.recipe} for job in jobs.values()]
     notes = [*map(not_in_space, made.left_out), *setup.skipped]
+    (calibration,) = set_up((CandidateConfig(name=CALIBRATION),)).jobs
     yield {"space": {"jobs": listed, "threads": default_threads(), "notes": notes}}
+    jobs[job_key(calibration.name, calibration.recipe)] = calibration
     bench: OneByOne | None = None
     for step in steps:
         if bench is None:

@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -13,7 +13,7 @@ from paretodet.bench.job import Job, Plan, Progress
 from paretodet.bench.machine import Identity, identity
 from paretodet.config import CandidateConfig
 from paretodet.errors import InputError, words
-from paretodet.frontier.search import choose, standing
+from paretodet.frontier.search import assumed, choose, standing
 from paretodet.frontier.searched import Configuration, SearchResult
 from paretodet.frontier.values import Columns, columns, matches
 from paretodet.records.measurement import Measurement
@@ -36,6 +36,75 @@ class Bench(Protocol):
         ...
 
 
+class Task(NamedTuple):
+    """What a search asks for: the job at this index, over so many processes, which may lose `patience` seconds."""
+
+    index: int
+    job: Job
+    patience: float
+    processes: int
+
+
+class Answer(NamedTuple):
+    """What came of a task in so many seconds: a row, or why an answer is refused; None if its machine was lost."""
+
+    task: Task
+    outcome: Measurement | InputError | None
+    seconds: float = 0.0
+
+
+class Joined(NamedTuple):
+    """Machines whose rows count from now on."""
+
+    machines: frozenset[str]
+
+
+@runtime_checkable
+class Crew(Protocol):
+    """Measures several jobs at once, on machines that are equal."""
+
+    def is_free(self) -> bool:
+        """Whether a machine waits for a task."""
+        ...
+
+    def begin(self, task: Task) -> None:
+        """Gives a task to a machine that is free."""
+        ...
+
+    def event(self) -> Answer | Joined | None:
+        """What happens next; None if nothing does for a while. Raises InputError if no machine is left."""
+        ...
+
+
+class _Alone:
+    """The crew of one machine, which measures while it is asked what happens."""
+
+    def __init__(self, bench: Bench, clock: Callable[[], float]) -> None:
+        self._bench, self._clock, self._tasks = bench, clock, list[Task]()
+
+    def is_free(self) -> bool:
+        return not self._tasks
+
+    def begin(self, task: Task) -> None:
+        self._tasks.append(task)
+
+    def event(self) -> Answer:
+        return answer_of(self._bench, self._tasks.pop(), self._clock)
+
+
+def answer_of(bench: Bench, task: Task, clock: Callable[[], float] = time.monotonic) -> Answer:
+    """What a bench answers to a task. Raises an error that is not only about this answer."""
+    bench.start()
+    began = clock()
+    try:
+        row = bench(task.job, patience=task.patience, processes=task.processes)
+    except InputError as error:
+        if error.id != "row-invalid":
+            raise
+        return Answer(task, error)
+    return Answer(task, row, clock() - began)
+
+
 class Runnable(NamedTuple):
     """What a machine can run: jobs, and a sentence for every reason why something is left out."""
 
@@ -44,7 +113,7 @@ class Runnable(NamedTuple):
 
 
 class Host(Protocol):
-    """The machine that a search measures on."""
+    """The machine that a search measures on, or several equal ones."""
 
     identity: Identity
 
@@ -61,16 +130,21 @@ class Host(Protocol):
         """The configs in every runtime and precision, as `executions` has them, and the jobs."""
         ...
 
-    def bench(self, jobs: Sequence[Job], *, plan: Plan, run: str, on_progress: Callable[[Progress], None]) -> Bench: ...
+    def bench(
+        self, jobs: Sequence[Job], *, plan: Plan, run: str, store: Store, on_progress: Callable[[Progress], None]
+    ) -> Bench | Crew:
+        """What measures the jobs. `store` is where the rows go."""
+        ...
 
 
 @dataclass(kw_only=True)
 class Search:
     """A search that goes on where it stopped: what it knows, and what it measures next.
 
-    `empty` is its result without any row. Rows of the store count if they are of the machine and versions of `host`;
-    those that this search measured in earlier sessions have its `run`. `budget` is the time of this session in
-    seconds, from the moment when `clock` gave `began`; `notify` receives a sentence for every answer that is refused.
+    `empty` is its result without any row. Rows of the store count if they are of the machine and versions of `host`, or
+    of a machine that joined; those that this search measured in earlier sessions have its `run`. `budget` is the time
+    of this session in seconds, from the moment when `clock` gave `began`; `notify` receives a sentence for every answer
+    that is refused.
     """
 
     jobs: Sequence[Job]
@@ -91,7 +165,14 @@ class Search:
     _state: tuple[int, int] = (0, 0)  # decided memberships, and all
 
     def __post_init__(self) -> None:
-        for index, row in self._stored():
+        self.admit({self.host.machine})
+
+    def admit(self, machines: Collection[str]) -> None:
+        """Takes the stored rows of machines into account, beside those of others that are no better."""
+        for index, row in self._stored(machines):
+            known = self._found[index].row if index in self._found else None
+            if known and known.machine not in machines and known.processes >= row.processes:
+                continue
             when: Mapping[str, Any] = row.settings.get(SETTING, {})
             finished = float(when["finished"]) if when and row.run == self.run else 0.0
             self._before = max(self._before, finished)
@@ -116,25 +197,31 @@ class Search:
             self.empty, configurations=tuple(configurations), seconds=seconds, spent=self.spent, run=self.run
         )
 
-    def measure(self, bench: Bench, *, patience: float) -> Iterator[Measurement]:
+    def measure(self, bench: Bench | Crew, *, patience: float) -> Iterator[Measurement]:
         """The rows that are measured until every membership is decided, or the time of this session is over.
 
         What is measured but too close to others is measured again, over twice as many processes. A measurement that is
         expected to last longer than what is left of the time is not started. Every row is committed before it is
-        yielded and before the next one is chosen. All of them together may lose `patience` seconds to other work.
+        yielded and before the next one is chosen. All that one machine measures may lose `patience` seconds to other
+        work. A crew has a task for each of its machines; what is lost with a machine is asked for again.
         """
-        while (left := self.budget - self._now) > 0:
-            known = self.result()
-            self._state = (int(known.standing.decided.sum()), len(known))
-            if (step := next_step(known, left, self._final)) is None:
+        crew = bench if isinstance(bench, Crew) else _Alone(bench, self.clock)
+        running, asks = set[int](), True  # whether something may be left to measure beside what is running
+        while True:
+            while asks and crew.is_free():
+                if asks := (task := self._next(running, patience)) is not None:
+                    running.add(task.index)
+                    crew.begin(task)
+            if not running and (not asks or self._now >= self.budget):
                 return
-            index, processes = step
-            bench.start()
-            share = patience * min(1.0, float(known.seconds[index]) / self.budget)
-            began = self.clock()
-            row = self._answer(bench, index, patience=share, processes=processes)
-            if row is not None:
-                yield self._keep(index, row, seconds=self.clock() - began)
+            event = crew.event()
+            asks = asks or event is not None
+            if isinstance(event, Joined):
+                self.admit(event.machines)
+            elif isinstance(event, Answer):
+                running.remove(event.task.index)
+                if (row := self._received(event)) is not None:
+                    yield row
 
     def progress(self, measuring: Progress) -> None:
         """Sends what the bench does, with the number of decided memberships and the time that is left."""
@@ -142,11 +229,26 @@ class Search:
         left = max(0.0, self.budget - self._now)
         self.on_progress(replace(measuring, done=done, total=total, left=left))
 
-    def _answer(self, bench: Bench, index: int, *, patience: float, processes: int) -> Measurement | None:
-        """The row of a configuration; None if the answer is nonsense, which excludes the configuration."""
-        job = self.jobs[index]
+    def _next(self, running: Collection[int], patience: float) -> Task | None:
+        """What to measure while others are running; None if nothing needs to be, or nothing more fits into the time."""
+        if (left := self.budget - self._now) <= 0:
+            return None
+        known = self.result()
+        self._state = (int(known.standing.decided.sum()), len(known))
+        if (step := next_step(known, left, self._final, running)) is None:
+            return None
+        index, processes = step
+        share = patience * min(1.0, float(known.seconds[index]) / self.budget)
+        return Task(index, self.jobs[index], share, processes)
+
+    def _received(self, answer: Answer) -> Measurement | None:
+        """The row of an answer, kept; None if there is none. Nonsense excludes the configuration."""
+        (index, job, *_), row = answer.task, answer.outcome
+        if row is None:
+            return None
         try:
-            row = bench(job, patience=patience, processes=processes)
+            if isinstance(row, InputError):
+                raise row
             check_answer(row, job, self._artifacts.get(index))
         except InputError as error:
             if error.id != "row-invalid":
@@ -155,7 +257,7 @@ class Search:
             self._exclude(index, reason, finished=self.spent)
             self.notify(f"{job.name}: {reason}.")
             return None
-        return row
+        return self._keep(index, row, seconds=answer.seconds)
 
     def _keep(self, index: int, row: Measurement, *, seconds: float) -> Measurement:
         """Commits a row with the time that it took."""
@@ -182,8 +284,8 @@ class Search:
         else:
             self._found[index] = replace(self.empty.configurations[index], reason=reason, finished=finished)
 
-    def _stored(self) -> Iterator[tuple[int, Measurement]]:
-        """The rows of the store that count, oldest first; notes the artifacts of all machines."""
+    def _stored(self, machines: Collection[str]) -> Iterator[tuple[int, Measurement]]:
+        """The rows of machines that the store has, oldest first; notes the artifacts of all machines."""
         index = {job_key(job.name, job.recipe): place for place, job in enumerate(self.jobs)}
         rows = self.store.all_rows()
         rows = rows.where(matches(rows, "name", tuple({job.name for job in self.jobs}))) if len(rows) else rows
@@ -193,7 +295,7 @@ class Search:
                 place = index[job_key(row.name, row.job)]
                 if row.artefact:
                     self._artifacts[place] = row.artefact
-                if row.machine == self.host.machine:
+                if row.machine in machines:
                     yield place, row
 
 
@@ -235,14 +337,16 @@ def _failure(row: Measurement, fields: Sequence[str]) -> str | None:
     return f"its row has no {missing[0].removeprefix('-')} ({row.validity})" if missing else None
 
 
-def next_step(known: SearchResult, left: float, final: Collection[int]) -> tuple[int, int] | None:
+def next_step(
+    known: SearchResult, left: float, final: Collection[int], running: Collection[int] = ()
+) -> tuple[int, int] | None:
     """What to measure, over how many processes, of what is expected to end within `left` seconds; None if nothing
-    needs to be measured.
+    needs to be measured. `running` are being measured meanwhile.
     """
-    space = known.now
+    space, now = assumed(known.now, known.standing, running)
     too_long = ~space.measured & (known.seconds > left)
-    index = choose(replace(space, excluded=space.excluded | too_long), known.standing)
-    return _again(known, left, final) if index is None else (index, FIRST_PROCESSES)
+    index = choose(replace(space, excluded=space.excluded | too_long), now)
+    return _again(known, left, {*final, *running}) if index is None else (index, FIRST_PROCESSES)
 
 
 def _again(known: SearchResult, left: float, final: Collection[int]) -> tuple[int, int] | None:
