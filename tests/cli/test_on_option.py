@@ -36,6 +36,22 @@ def test_a_search_measures_on_another_machine(run: Run, monkeypatch: pytest.Monk
     assert {row.machine for row in Store("paretodet.db").rows()} == {"abcdefabcdef"}
 
 
+def test_a_search_measures_on_two_equal_machines(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    boards = {host: Board(name=f"ssh:{host}", machine=12 * host[-1]) for host in ("board-a", "board-b")}
+    monkeypatch.setattr(
+        "paretodet.places.ssh.SshPlace.connect", lambda place, request: boards[place.host].connect(request)
+    )
+    places = ("--on", "ssh:board-a", "--on", "ssh:board-b")
+    code, out, err = run("search", NAME, "yolo_v3_tiny-416", *places, "--json")
+    found = json.loads(out)
+    assert code == 0 and found["configurations"] == 4 and "Searching on ssh:board-a + ssh:board-b." in err, err
+    assert found["measured"] == sum(len(board.measured) for board in boards.values())
+    assert all(board.calibrations == 1 for board in boards.values())
+    boards["board-b"].slowness = 2.0
+    code, out, err = run("search", NAME, "yolo_v3_tiny-96", *places)
+    assert (code, out) == (2, "") and "is not equal to ssh:board-" in err and "[place-unfit]" in err.splitlines()[-1]
+
+
 def test_a_search_that_loses_its_machine_says_how_to_go_on(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     board = Board(dies=1)
     monkeypatch.setattr("paretodet.places.ssh.SshPlace.connect", lambda place, request: board.connect(request))

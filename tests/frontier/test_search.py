@@ -7,7 +7,7 @@ import pytest
 
 from paretodet.frontier.dominance import pareto_mask
 from paretodet.frontier.features import of_names
-from paretodet.frontier.search import Space, _undominated, choose, expected_improvement, hypervolume, standing
+from paretodet.frontier.search import Space, _undominated, assumed, choose, expected_improvement, hypervolume, standing
 from paretodet.frontier.values import Columns, Floats, Mask
 
 SIZES, WIDTHS = (160, 192, 224, 256, 320, 384, 448), (0.25, 0.5, 0.75, 1)
@@ -118,6 +118,35 @@ def test_the_costly_of_two_equal_measurements_waits() -> None:
     assert chosen is not None
     current.seconds[chosen] = 1e9
     assert choose(current, result) != chosen
+
+
+def test_what_is_being_measured_counts_as_it_is_predicted() -> None:
+    current = space(np.arange(len(NAMES)) % 5 == 0)
+    result = standing(current)
+    running = list[int]()
+    for _ in range(3):
+        there, then = assumed(current, result, running)
+        chosen = choose(there, then)
+        assert chosen is not None and chosen not in running and not current.measured[chosen]
+        running.append(chosen)
+    for predicted, column in ((result.cost, there.cost), (result.gain, there.gain)):
+        for bound, given in zip(predicted, column, strict=True):
+            assert (given[running[:2]] == bound[running[:2]]).all()
+    alone, beside = expected_improvement(current, result), expected_improvement(there, then)
+    assert beside[running[2]] < alone[running[0]]
+    unchanged = assumed(current, result, [int(np.flatnonzero(current.measured)[0])])
+    assert unchanged[0] is current and unchanged[1] is result
+
+
+def test_what_is_being_measured_before_there_are_predictions_is_not_chosen_again() -> None:
+    current = space(np.zeros(len(NAMES)))
+    running = list[int]()
+    for _ in range(4):
+        there, then = assumed(current, standing(current), running)
+        chosen = choose(there, then)
+        assert chosen is not None and chosen not in running
+        running.append(chosen)
+    assert {NAMES[place][0] for place in running} == {"a", "b"}
 
 
 def test_a_gain_that_is_known_before_is_kept() -> None:

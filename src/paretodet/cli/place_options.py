@@ -20,8 +20,8 @@ SearchedOn = Annotated[
     Option(
         "--on",
         metavar="PLACE",
-        help="Measure on another machine, or on several equal ones at once: ssh:HOST, ssh:USER@HOST, ray:ADDRESS/LABEL, "
-        "ray:ADDRESS (ray: for the Ray cluster that runs here). May be repeated.",
+        help="Measure on another machine, or on equal ones at once: ssh:HOST, ssh:USER@HOST, ray:ADDRESS/LABEL, or "
+        "ray:ADDRESS for all of a cluster (ray: for the one that runs here); may be repeated.",
         show_default="here",
     ),
 ]

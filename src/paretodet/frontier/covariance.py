@@ -5,7 +5,7 @@ only those with the same category, or only those with the same number. Measured 
 the mixed model of statistics, and the same as a Gaussian process with the sum of these kernels.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -17,6 +17,7 @@ from paretodet.frontier.values import Floats
 
 Codes = NDArray[np.int64]
 Rows = NDArray[np.intp]
+FEW = 2  # terms of a code, up to which its many groups are computed together
 TILES = (64, 128, 256)  # pixels; devices compute whole tiles, so that the work is that of the next multiple
 # What is usual of a standardized value, as the standard deviation of each kind of component. The work of any
 # convolution grows with the square of the size, so that slopes of the size hardly depend on the category.
@@ -38,6 +39,10 @@ class Basis(NamedTuple):
 
     terms: Floats
     codes: NDArray[np.int64]
+
+    def where(self, rows: Rows | NDArray[np.bool_]) -> "Basis":
+        """Some of the configurations."""
+        return Basis(self.terms[rows], self.codes[rows])
 
     def joined(self, other: "Basis") -> "Basis":
         """Both lists of configurations, these first."""
@@ -107,8 +112,8 @@ class Covariance:
 
     def roots(self, basis: Basis) -> list[Floats]:
         """[N, R] for each component, times its transpose the covariance of the component at variance 1."""
-        groups = [list(_rows(codes, np.unique(codes))) for codes in basis.codes.T]
-        return [_root(basis.terms[:, part.terms], groups[part.code]) for part in self.components]
+        ranks = [np.unique(codes, return_inverse=True)[1] for codes in basis.codes.T]
+        return [_root(basis.terms[:, part.terms], ranks[part.code]) for part in self.components]
 
     def between(self, one: Basis, other: Basis, variances: Floats) -> Floats:
         """[N, M] the covariance of two lists of configurations."""
@@ -119,21 +124,31 @@ class Covariance:
             if code == 0:
                 total += weighted @ terms.T
                 continue
-            for rows, columns in _alike(one.codes[:, code], other.codes[:, code]):
+            alike = one.codes[:, code], other.codes[:, code]
+            if weighted.shape[1] <= FEW:
+                rows, columns = _pairs(*alike)
+                total[rows, columns] += (weighted[rows] * terms[columns]).sum(1)
+                continue
+            for rows, columns in _alike(*alike):
                 total[np.ix_(rows, columns)] += weighted[rows] @ terms[columns].T
         return total
 
     def of_each(self, basis: Basis, variances: Floats) -> Floats:
         """[N] the variance of each configuration."""
-        return np.asarray(sum(basis.terms**2 @ weights for _, weights in self._weights(basis, variances)))
+        return basis.terms**2 @ np.sum([weights for _, weights in self._weights(basis, variances)], axis=0)
 
     def draws(self, basis: Basis, variances: Floats, *, count: int, random: np.random.Generator) -> Floats:
         """[count, N] functions of this covariance at the configurations, by coefficients of their terms."""
         total = np.zeros((len(basis.terms), count))
         for code, weights in self._weights(basis, variances):
-            values = np.unique(basis.codes[:, code])
-            terms = (basis.terms * np.sqrt(weights))[:, weights > 0]
+            values, ranks = np.unique(basis.codes[:, code], return_inverse=True)
+            used = weights > 0
+            terms = basis.terms[:, used] * np.sqrt(weights[used])
             coefficients = random.standard_normal((terms.shape[1], len(values), count))
+            if terms.shape[1] <= FEW:
+                for term, coefficient in zip(terms.T, coefficients, strict=True):
+                    total += term[:, None] * coefficient[ranks]
+                continue
             for place, rows in enumerate(_rows(basis.codes[:, code], values)):
                 total[rows] += terms[rows] @ coefficients[:, place]
         return total.T
@@ -154,6 +169,16 @@ def _alike(one: Codes, other: Codes) -> Iterator[tuple[Rows, Rows]]:
     yield from zip(_rows(one, both), _rows(other, both), strict=True)
 
 
+def _pairs(one: Codes, other: Codes) -> tuple[Rows, Rows]:
+    """All pairs of positions in the two lists that have the same code."""
+    order = np.argsort(one, kind="stable")
+    starts, ends = (np.searchsorted(one[order], other, side=side) for side in ("left", "right"))
+    counts = ends - starts
+    columns = np.repeat(np.arange(len(other)), counts)
+    before = np.repeat(np.cumsum(counts) - counts, counts)
+    return order[np.arange(len(columns)) - before + np.repeat(starts, counts)], columns
+
+
 def _rows(codes: Codes, values: Codes) -> Iterator[Rows]:
     """The rows of each of some codes."""
     order = np.argsort(codes, kind="stable")
@@ -161,11 +186,17 @@ def _rows(codes: Codes, values: Codes) -> Iterator[Rows]:
     return (order[start:end] for start, end in zip(starts, ends, strict=True))
 
 
-def _root(terms: Floats, groups: Sequence[Rows]) -> Floats:
-    """[N, R] whose product with its transpose is that of the terms [N, T] inside each group of rows, and 0 outside.
+def _root(terms: Floats, ranks: Rows) -> Floats:
+    """[N, R] whose product with its transpose is that of the terms [N, T] inside each group of equal ranks, else 0.
 
     A group has no more columns than rows.
     """
+    count = int(ranks.max()) + 1
+    if terms.shape[1] == 1:
+        root = np.zeros((len(terms), count))
+        root[np.arange(len(terms)), ranks] = terms[:, 0]
+        return root
+    groups = list(_rows(ranks, np.arange(count)))
     blocks = [terms[rows] for rows in groups]
     blocks = [_triangle(block) if block.shape[0] < block.shape[1] else block for block in blocks]
     root = np.zeros((len(terms), sum(block.shape[1] for block in blocks)))

@@ -7,7 +7,7 @@ narrowed by how far the measured rows lie from their own leave-one-out predictio
 A prediction is not a measurement: it never becomes a row.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import numpy as np
@@ -48,7 +48,7 @@ class Prospects(NamedTuple):
 
     def where(self, rows: Mask | NDArray[np.intp]) -> "Prospects":
         """Some of the configurations."""
-        return Prospects(Basis(self.basis.terms[rows], self.basis.codes[rows]), self.across[rows])
+        return Prospects(self.basis.where(rows), self.across[rows])
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,7 +80,10 @@ class Predictor:
 
     def prospects(self, features: Features) -> Prospects:
         """N configurations to predict, whose features have the columns that were fitted."""
-        basis = self.covariance.basis(features)
+        return self.prospects_of(self.covariance.basis(features))
+
+    def prospects_of(self, basis: Basis) -> Prospects:
+        """Those whose basis this is, of the same covariance."""
         return Prospects(basis, self.covariance.between(basis, self.basis, self.variances[:-1]))
 
     def moments(self, prospects: Prospects) -> tuple[Floats, Floats]:
@@ -123,28 +126,29 @@ def fit(
     log: bool = True,
     deviations: Floats | None = None,
     start: Floats | None = None,
+    ground: "Ground | None" = None,
 ) -> Predictor:
     """Learns from the values [n] of the configurations `measured` [n], positions in `features`.
 
     `log` fits logarithms. `deviations` [n] are the standard deviations of the values (or of their logarithms) as they
     were measured, beside what the rows show of it. `start` [N] are the values of all configurations elsewhere, on
-    another machine for example: then what is learned is by what the values differ. Raises InputError for fewer than 3
-    values, or for values that are not finite (or not above 0, if `log`).
+    another machine for example: then what is learned is by what the values differ. `ground` is that of the features,
+    if it is known. Raises InputError for fewer than 3 values, or for values that are not finite (or not above 0, if
+    `log`).
     """
     if len(values) < MIN_ROWS:
         raise InputError(f"{len(values)} rows are measured; a prediction needs at least {MIN_ROWS}", "rows-unfit")
     if not (np.isfinite(values).all() and (not log or (values > 0).all())):
         raise InputError("a measured value is not a finite number above 0", "rows-unfit")
-    covariance = Covariance.of(features)
-    known = features.where(measured)
-    basis = covariance.basis(known)
+    ground = ground or Ground.of(features)
+    covariance, basis = ground.covariance, ground.basis.where(measured)
     targets = np.log(values) if log else values
     scale = float(targets.std()) or 1.0  # also of differences: what is usual of them depends on what differs
     if start is not None:
         targets = targets - (np.log(start) if log else start)[measured]
     center = float(targets.mean())
     standard = (targets - center) / scale
-    variances, effective = _variances(covariance, basis, standard)
+    variances, effective = _variances(ground.posterior(measured, standard))
     within = covariance.between(basis, basis, variances[:-1])
     within[np.diag_indices_from(within)] += variances[-1]
     if deviations is not None:
@@ -152,8 +156,9 @@ def fit(
     inverse = np.asarray(np.linalg.inv(within), dtype=np.float64)
     weights = inverse @ standard
     return Predictor(
-        covariance=covariance, variances=variances, measured=known, basis=basis, weights=weights, inverse=inverse,
-        center=center, scale=scale, log=log, widening=_widening(weights / np.sqrt(np.diag(inverse)), effective),
+        covariance=covariance, variances=variances, measured=features.where(measured), basis=basis, weights=weights,
+        inverse=inverse, center=center, scale=scale, log=log,
+        widening=_widening(weights / np.sqrt(np.diag(inverse)), effective),
     )  # fmt: skip
 
 
@@ -192,28 +197,51 @@ class _Posterior(NamedTuple):
         return float(0.5 * (whitened @ whitened + unusual @ self.precision @ unusual) + np.log(np.diag(root)).sum())
 
     def scores(self, logs: Floats) -> tuple[Floats, Floats]:
-        """The gradient [G] of the loss, and the expected second derivatives [G, G] of the likelihood.
+        """The gradient [G] of the loss, and the expected second derivatives [G, G] of the likelihood, as float32.
 
         Kernels are whitened, so that the trace of the product of two is the sum of the products of their elements.
         """
         variances = np.exp(logs)
         whiten = np.linalg.inv(np.linalg.cholesky(np.tensordot(variances, self.parts, 1)))
-        roots = np.split(whiten @ self.roots, self.starts[1:], axis=1)
-        white = np.empty_like(self.parts)
-        for root, variance, kernel in zip(roots, variances, white, strict=True):
-            np.matmul(variance * root, root.T, out=kernel)
-        values, flat = whiten @ self.values, white.reshape(len(white), -1)
-        gradient = 0.5 * (np.trace(white, axis1=1, axis2=2) - (white @ values) @ values)
-        return gradient + self.precision @ (logs - self.usual), 0.5 * flat @ flat.T
+        weights = whiten.T @ (whiten @ self.values)
+        slopes = whiten.T @ whiten - np.outer(weights, weights)
+        gradient = 0.5 * variances * (self.parts.reshape(len(variances), -1) @ slopes.ravel())
+        roots = (whiten @ self.roots).astype(np.float32)
+        white = np.empty(self.parts.shape, dtype=np.float32)
+        for root, scale, kernel in zip(np.split(roots, self.starts[1:], axis=1), variances, white, strict=True):
+            np.matmul(np.float32(scale) * root, root.T, out=kernel)
+        flat = white.reshape(len(white), -1)
+        return gradient + self.precision @ (logs - self.usual), 0.5 * (flat @ flat.T).astype(np.float64)
 
 
-def _variances(covariance: Covariance, basis: Basis, values: Floats) -> tuple[Floats, float]:
+@dataclass(frozen=True)
+class Ground:
+    """N configurations as their covariance has them, for several predictors of the same ones."""
+
+    covariance: Covariance
+    basis: Basis
+    _kernels: dict[bytes, _Posterior] = field(default_factory=dict)  # of the rows that were learned from last
+
+    @classmethod
+    def of(cls, features: Features) -> "Ground":
+        covariance = Covariance.of(features)
+        return cls(covariance, covariance.basis(features))
+
+    def posterior(self, measured: NDArray[np.intp], values: Floats) -> _Posterior:
+        """That of the variances, given the values [n] of rows; at most `MAX_ROWS` are used, spread over all."""
+        used = np.linspace(0, len(values) - 1, min(len(values), MAX_ROWS)).astype(np.intp)
+        key = measured[used].tobytes()
+        if key not in self._kernels:
+            self._kernels.clear()
+            self._kernels[key] = _posterior(self.covariance, self.basis.where(measured[used]), values[used])
+        return self._kernels[key]._replace(values=values[used])
+
+
+def _variances(posterior: _Posterior) -> tuple[Floats, float]:
     """[G + 1] the most probable variances of the components and the noise, and how many the rows determine.
 
     Fisher scoring with Levenberg's damping.
     """
-    used = np.linspace(0, len(values) - 1, min(len(values), MAX_ROWS)).astype(np.intp)
-    posterior = _posterior(covariance, Basis(basis.terms[used], basis.codes[used]), values[used])
     logs, damping = posterior.usual, 1e-3
     loss, (gradient, information) = posterior.loss(logs), posterior.scores(logs)
     for _ in range(MAX_STEPS):

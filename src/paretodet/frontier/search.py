@@ -20,7 +20,7 @@ from numpy.typing import ArrayLike, NDArray
 from paretodet.frontier.dominance import SURE, pareto_mask
 from paretodet.frontier.failures import Working, working
 from paretodet.frontier.features import NETWORK, Features
-from paretodet.frontier.predict import MIN_ROWS, Predictor, Prospects, fit
+from paretodet.frontier.predict import MIN_ROWS, Ground, Predictor, Prospects, fit
 from paretodet.frontier.values import Columns, Floats, Mask
 from paretodet.records.statistics import NORMAL_975
 
@@ -90,15 +90,16 @@ class Standing(NamedTuple):
 
 def standing(space: Space, *, seed: int = 0) -> Standing:
     """What the measured configurations say about all; deterministic for a seed."""
-    beliefs = _Belief.of(space, space.cost, log=space.logarithmic), _Belief.of(space, space.gain, log=False)
+    ground = Ground.of(space.features)
+    cost = _Belief.of(space, space.cost, ground, log=space.logarithmic)
+    beliefs = cost, _Belief.of(space, space.gain, ground, log=False)
     if not all(belief.formed for belief in beliefs):
         membership = np.where(space.excluded, 0.0, 0.5)
         return Standing(space.cost, space.gain, membership, space.excluded, ~space.excluded, space.working.mean)
     membership = _membership(space, *beliefs, np.random.default_rng(seed))
     decided = (membership <= 1 - SURE) | (space.measured & (membership >= SURE))
-    cost, gain = beliefs
-    known = cost.known & gain.known
-    return Standing(cost.columns(), gain.columns(), membership, decided, known, space.working.mean)
+    known = beliefs[0].known & beliefs[1].known
+    return Standing(*(belief.columns() for belief in beliefs), membership, decided, known, space.working.mean)
 
 
 def choose(space: Space, standing: Standing) -> int | None:
@@ -111,7 +112,7 @@ def choose(space: Space, standing: Standing) -> int | None:
     left &= ~standing.decided
     if not left.any():
         return None
-    value = expected_improvement(space, standing) * standing.works
+    value = expected_improvement(space, standing, left) * standing.works
     if value[left].max() <= NOTHING:
         value = standing.membership * (1 - standing.membership)
     return int(np.argmax(np.where(left, value / space.seconds, -1.0)))
@@ -146,11 +147,11 @@ def hypervolume(cost: ArrayLike, gain: ArrayLike, *, reference: tuple[float, flo
     return float(_stairs(costs, gains, (float(np.log(reference[0])), reference[1])).areas[-1])
 
 
-def expected_improvement(space: Space, standing: Standing) -> Floats:
+def expected_improvement(space: Space, standing: Standing, rows: Mask | None = None) -> Floats:
     """[N] the area that measuring a configuration is expected to add to the frontier of the measured ones.
 
     It is as if the measurement would not fail. The unit is the area between the extreme predictions. Gains that are
-    not predicted count as they are stated.
+    not predicted count as they are stated. Of others than `rows` it is 0.
     """
     usable, measured = ~space.excluded, space.measured
     cost = _normal(standing.cost, log=space.logarithmic)
@@ -158,11 +159,11 @@ def expected_improvement(space: Space, standing: Standing) -> Floats:
     gain = gain[0], np.where(np.isnan(space.gain.point), gain[1], 0.0)
     reference = float(np.max(cost[0][usable])), float(np.min(gain[0][usable]))
     stairs = _stairs(cost[0][measured], gain[0][measured], reference)
-    total = np.zeros(len(usable))
+    asked = np.flatnonzero(usable if rows is None else usable & rows)
+    total, (c, g) = np.zeros(len(usable)), ([part[asked] for part in normal] for normal in (cost, gain))
     for x, y in product(range(len(NODES)), repeat=2):
-        drawn = cost[0] + NODES[x] * cost[1], gain[0] + NODES[y] * gain[1]
-        total += WEIGHTS[x] * WEIGHTS[y] * stairs.added(*drawn)
-    return np.where(usable, total / (np.ptp(cost[0][usable]) * np.ptp(gain[0][usable]) or 1.0), 0.0)
+        total[asked] += WEIGHTS[x] * WEIGHTS[y] * stairs.added(c[0] + NODES[x] * c[1], g[0] + NODES[y] * g[1])
+    return total / (np.ptp(cost[0][usable]) * np.ptp(gain[0][usable]) or 1.0)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -178,17 +179,17 @@ class _Belief:
     prospects: Prospects | None  # of the predicted ones, as many as `open` are
 
     @classmethod
-    def of(cls, space: Space, column: Columns, *, log: bool) -> "_Belief":
+    def of(cls, space: Space, column: Columns, ground: Ground, *, log: bool) -> "_Belief":
         """Of `column` where it is known, else predicted."""
         mean, deviation = _normal(Columns(*(np.where(space.excluded, np.nan, bound) for bound in column)), log=log)
         open_ = np.isnan(mean) & ~space.excluded
         given, known, predictor, prospects = np.flatnonzero(~np.isnan(mean)), ~space.excluded, None, None
         if open_.any() and len(given) >= MIN_ROWS:
-            predictor = fit(space.features, given, column.point[given], log=log, deviations=deviation[given])
-            rest = space.features.where(open_)
-            prospects = predictor.prospects(rest)
+            values, deviations = column.point[given], deviation[given]
+            predictor = fit(space.features, given, values, log=log, deviations=deviations, ground=ground)
+            prospects = predictor.prospects_of(ground.basis.where(open_))
             mean[open_], deviation[open_] = predictor.moments(prospects)
-            known[open_] = predictor.known(rest)
+            known[open_] = predictor.known(space.features.where(open_))
         return cls(
             mean=mean, deviation=deviation, known=known, log=log, open=open_, predictor=predictor, prospects=prospects
         )

@@ -1,7 +1,7 @@
 """A search for the frontier as data: its configurations, what of them is measured, and where each stands."""
 
 import math
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
@@ -16,8 +16,6 @@ from paretodet.frontier.values import GAINS, Columns, Floats, Mask, Value, colum
 from paretodet.records.estimate import estimate_of
 from paretodet.records.measurement import Measurement
 from paretodet.records.statistics import NORMAL_975
-
-NOT_MEASURED = Measurement(id="", run="", at="", name="")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,14 +73,25 @@ class SearchResult:
         """The fields that are read from measured rows: the cost, and a gain that is not stated before."""
         return (self.cost,) if self.gain in GAINS else (self.cost, self.gain)
 
+    def after(self, found: Mapping[int, Configuration], *, seconds: Floats, spent: float, run: str) -> "SearchResult":
+        """The same search with what was found since, by index."""
+        configurations = list(self.configurations)
+        for index, each in found.items():
+            configurations[index] = each
+        result = replace(self, configurations=tuple(configurations), seconds=seconds, spent=spent, run=run)
+        stated = ("_stated_gain", "_shared") if self.gain in GAINS else ()
+        for name in ("estimated", "_kinds", *stated):  # no measurement changes these
+            result.__dict__[name] = getattr(self, name)
+        return result
+
     def space(self, until: float = math.inf) -> Space:
         """What was known `until` seconds after the search began."""
         kept = [each.at(until) for each in self.configurations]
-        rows = [each.row if each and each.row else NOT_MEASURED for each in kept]
+        rows = {place: each.row for place, each in enumerate(kept) if each and each.row}
         return Space(
             features=self.features,
-            cost=columns(rows, self.cost),
-            gain=self._stated_gain if self.gain in GAINS else columns(rows, self.gain),
+            cost=_scattered(rows, self.cost, len(self)),
+            gain=self._stated_gain if self.gain in GAINS else _scattered(rows, self.gain, len(self)),
             seconds=self.seconds,
             excluded=np.array([bool(each and each.reason) for each in kept], dtype=np.bool_),
             shared=self._shared if self.gain in GAINS else None,
@@ -194,6 +203,14 @@ class SearchResult:
         cost, gain = self.standing.cost.point, self.standing.gain.point
         better = [i for i in self.members if cost[i] <= cost[index] and gain[i] >= gain[index]]
         return max(better, key=lambda i: gain[i], default=None)
+
+
+def _scattered(rows: Mapping[int, Measurement], field: str, count: int) -> Columns:
+    """[count] the values of rows by index; NaN for the others."""
+    found = np.full((3, count), np.nan)
+    if rows:
+        found[:, list(rows)] = columns(list(rows.values()), field)
+    return Columns(*found)
 
 
 def _codes(keys: Sequence[Hashable]) -> NDArray[np.int64]:

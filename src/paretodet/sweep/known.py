@@ -2,11 +2,13 @@
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import cache
 from pathlib import PurePath
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from paretodet.bench.job import Job
 from paretodet.bench.process import thread_count
@@ -125,24 +127,37 @@ def _origin(name: str) -> str:
 
 
 def expected_seconds(rows: Sequence[Measurement], took: Mapping[int, float]) -> Floats:
-    """[N] seconds that the measurement of every expected row may take, with export and compilation.
+    """[N] seconds that the measurement of every expected row may take; `took` has those of the measured, by index."""
+    return ExpectedSeconds.of(rows).after(took)
 
-    `took` has the seconds of those that were measured, by index. The rough times are corrected by the mean ratio to
-    them, and in each runtime and precision by the mean of its own: on the log scale, with one imagined measurement that
-    needs no correction.
-    """
-    rough = np.array([_rough_seconds(row) for row in rows])
-    if not took:
-        return rough
-    indices = np.array(list(took))
-    errors = np.log(np.array(list(took.values())) / rough[indices])
-    shared = errors.sum() / (errors.size + 1)
-    groups = [(row.runtime, row.precision) for row in rows]
-    own: dict[tuple[str, str], float] = {}
-    for group in dict.fromkeys(groups[index] for index in indices):
-        these = errors[[groups[index] == group for index in indices]]
-        own[group] = float((these - shared).sum() / (these.size + 1))
-    return np.asarray(rough * np.exp(shared + np.array([own.get(group, 0.0) for group in groups])))
+
+@dataclass(frozen=True)
+class ExpectedSeconds:
+    """Rough times [N] of measurements with export and compilation, and codes [N] of their runtime and precision."""
+
+    rough: Floats
+    groups: NDArray[np.intp]
+
+    @classmethod
+    def of(cls, rows: Sequence[Measurement]) -> "ExpectedSeconds":
+        code: dict[tuple[str, str], int] = {}
+        groups = [code.setdefault((row.runtime, row.precision), len(code)) for row in rows]
+        return cls(np.array([_rough_seconds(row) for row in rows]), np.array(groups, dtype=np.intp))
+
+    def after(self, took: Mapping[int, float]) -> Floats:
+        """[N] the times, corrected by those that measurements took, by index.
+
+        They are corrected by the mean ratio to these, and in each runtime and precision by the mean of its own: on the
+        log scale, with one imagined measurement that needs no correction.
+        """
+        if not took:
+            return self.rough
+        indices = np.array(list(took))
+        errors = np.log(np.array(list(took.values())) / self.rough[indices])
+        shared = errors.sum() / (errors.size + 1)
+        count, groups = int(self.groups.max()) + 1, self.groups[indices]
+        sums, sizes = np.bincount(groups, errors - shared, count), np.bincount(groups, minlength=count)
+        return np.asarray(self.rough * np.exp(shared + (sums / (sizes + 1))[self.groups]))
 
 
 def _rough_seconds(row: Measurement) -> float:

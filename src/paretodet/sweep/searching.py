@@ -19,7 +19,7 @@ from paretodet.frontier.values import Columns, columns, matches
 from paretodet.records.measurement import Measurement
 from paretodet.records.row_id import job_key, row_text, validated, with_id
 from paretodet.records.store import Store
-from paretodet.sweep.known import expected_seconds
+from paretodet.sweep.known import ExpectedSeconds
 from paretodet.sweep.measuring import content_hash
 
 FIRST_PROCESSES, MAX_PROCESSES = 2, 8
@@ -165,6 +165,7 @@ class Search:
     _state: tuple[int, int] = (0, 0)  # decided memberships, and all
 
     def __post_init__(self) -> None:
+        self._times = ExpectedSeconds.of([each.expected for each in self.empty.configurations])
         self.admit({self.host.machine})
 
     def admit(self, machines: Collection[str]) -> None:
@@ -189,13 +190,8 @@ class Search:
 
     def result(self) -> SearchResult:
         """What is known now."""
-        configurations = list(self.empty.configurations)
-        for index, found in self._found.items():
-            configurations[index] = found
-        seconds = expected_seconds([each.expected for each in configurations], self._took)
-        return replace(
-            self.empty, configurations=tuple(configurations), seconds=seconds, spent=self.spent, run=self.run
-        )
+        seconds = self._times.after(self._took)
+        return self.empty.after(self._found, seconds=seconds, spent=self.spent, run=self.run)
 
     def measure(self, bench: Bench | Crew, *, patience: float) -> Iterator[Measurement]:
         """The rows that are measured until every membership is decided, or the time of this session is over.
@@ -209,7 +205,9 @@ class Search:
         running, asks = set[int](), True  # whether something may be left to measure beside what is running
         while True:
             while asks and crew.is_free():
-                if asks := (task := self._next(running, patience)) is not None:
+                if (task := self._next(running, patience)) is None:
+                    asks = False
+                else:
                     running.add(task.index)
                     crew.begin(task)
             if not running and (not asks or self._now >= self.budget):
