@@ -58,7 +58,8 @@ def test_the_scores_of_variances_are_those_of_the_plain_formulas() -> None:
     weights = inverse @ posterior.values
     plain = 0.5 * np.array([np.trace(product) for product in products]) - 0.5 * (kernels @ weights) @ weights
     information = [[0.5 * np.trace(one @ other) for other in products] for one in products]
-    gradient, found = posterior.scores(at)
+    gradient, whiten = posterior.gradient(at)
+    found = posterior.information(at, whiten)
     np.testing.assert_allclose(gradient, plain + posterior.precision @ (at - posterior.usual), rtol=1e-8, atol=1e-10)
     np.testing.assert_allclose(found, information, rtol=1e-4, atol=1e-7)  # of single precision
     step = 1e-6 * np.eye(len(at))

@@ -112,7 +112,7 @@ def test_machines_that_are_not_equal_are_refused_before_anything_is_measured() -
     other = board("b", facts={"cpu": "another"})
     with pytest.raises(InputError, match=r"cpu is .*place-unfit"):
         searched(board("a", facts={"cpu": "one"}), other)
-    searched(board("a"), board("b", slowness=1.01))  # less than what its interval allows
+    searched(board("c"), board("d", slowness=1.01))  # less than what its interval allows
 
 
 def test_a_late_machine_measures_if_it_is_equal() -> None:

@@ -116,21 +116,28 @@ class Covariance:
         return [_root(basis.terms[:, part.terms], ranks[part.code]) for part in self.components]
 
     def between(self, one: Basis, other: Basis, variances: Floats) -> Floats:
-        """[N, M] the covariance of two lists of configurations."""
-        total = np.zeros((len(one.terms), len(other.terms)))
-        for code, weights in self._weights(one, variances):
-            used = weights > 0
-            weighted, terms = one.terms[:, used] * weights[used], other.terms[:, used]
-            if code == 0:
-                total += weighted @ terms.T
-                continue
-            alike = one.codes[:, code], other.codes[:, code]
-            if weighted.shape[1] <= FEW:
-                rows, columns = _pairs(*alike)
-                total[rows, columns] += (weighted[rows] * terms[columns]).sum(1)
-                continue
-            for rows, columns in _alike(*alike):
-                total[np.ix_(rows, columns)] += weighted[rows] @ terms[columns].T
+        """[N, M] the covariance of two lists of configurations.
+
+        What only depends on the terms is computed once for all that have the same ones: the same network in several
+        runtimes.
+        """
+        weights = list(self._weights(one, variances))
+        first, place = _alike_terms(one.terms)
+        if 2 * len(first) > len(one.terms):
+            total = np.zeros((len(one.terms), len(other.terms)))
+            for code, weight in weights:
+                _add(total, one, other, code, weight)
+            return total
+        representatives = one.where(first)
+        shared = (one.codes == representatives.codes[place]).all(0)
+        few = np.zeros((len(first), len(other.terms)))
+        for code, weight in weights:
+            if shared[code]:
+                _add(few, representatives, other, code, weight)
+        total = few[place]
+        for code, weight in weights:
+            if not shared[code]:
+                _add(total, one, other, code, weight)
         return total
 
     def of_each(self, basis: Basis, variances: Floats) -> Floats:
@@ -139,18 +146,18 @@ class Covariance:
 
     def draws(self, basis: Basis, variances: Floats, *, count: int, random: np.random.Generator) -> Floats:
         """[count, N] functions of this covariance at the configurations, by coefficients of their terms."""
-        total = np.zeros((len(basis.terms), count))
+        first, place = _alike_terms(basis.terms)
+        representatives = basis.where(first)
+        shared = (basis.codes == representatives.codes[place]).all(0)
+        few, total = np.zeros((len(first), count)), np.zeros((len(place), count))
         for code, weights in self._weights(basis, variances):
             values, ranks = np.unique(basis.codes[:, code], return_inverse=True)
-            used = weights > 0
-            terms = basis.terms[:, used] * np.sqrt(weights[used])
-            coefficients = random.standard_normal((terms.shape[1], len(values), count))
-            if terms.shape[1] <= FEW:
-                for term, coefficient in zip(terms.T, coefficients, strict=True):
-                    total += term[:, None] * coefficient[ranks]
-                continue
-            for place, rows in enumerate(_rows(basis.codes[:, code], values)):
-                total[rows] += terms[rows] @ coefficients[:, place]
+            coefficients = random.standard_normal((int((weights > 0).sum()), len(values), count))
+            if shared[code]:
+                _add_drawn(few, representatives.terms, ranks[first], weights, coefficients)
+            else:
+                _add_drawn(total, basis.terms, ranks, weights, coefficients)
+        total += few[place]
         return total.T
 
     def _weights(self, basis: Basis, variances: Floats) -> Iterator[tuple[int, Floats]]:
@@ -169,14 +176,35 @@ def _alike(one: Codes, other: Codes) -> Iterator[tuple[Rows, Rows]]:
     yield from zip(_rows(one, both), _rows(other, both), strict=True)
 
 
-def _pairs(one: Codes, other: Codes) -> tuple[Rows, Rows]:
-    """All pairs of positions in the two lists that have the same code."""
-    order = np.argsort(one, kind="stable")
-    starts, ends = (np.searchsorted(one[order], other, side=side) for side in ("left", "right"))
-    counts = ends - starts
-    columns = np.repeat(np.arange(len(other)), counts)
-    before = np.repeat(np.cumsum(counts) - counts, counts)
-    return order[np.arange(len(columns)) - before + np.repeat(starts, counts)], columns
+def _add(total: Floats, one: Basis, other: Basis, code: int, weights: Floats) -> None:
+    """Adds to `total` [N, M] the covariance of two lists whose terms have these weights where the code is equal."""
+    used = weights > 0
+    weighted, terms = one.terms[:, used] * weights[used], other.terms[:, used]
+    if code == 0:
+        total += weighted @ terms.T
+        return
+    for rows, columns in _alike(one.codes[:, code], other.codes[:, code]):
+        total[np.ix_(rows, columns)] += weighted[rows] @ terms[columns].T
+
+
+def _add_drawn(total: Floats, terms: Floats, ranks: Rows, weights: Floats, coefficients: Floats) -> None:
+    """Adds to `total` [N, S] the terms times the coefficients [T, groups, S] of the group at the rank of a row."""
+    used = weights > 0
+    scaled = terms[:, used] * np.sqrt(weights[used])
+    if len(coefficients) <= FEW:
+        for term, coefficient in zip(scaled.T, coefficients, strict=True):
+            total += term[:, None] * coefficient[ranks]
+        return
+    for group, rows in enumerate(_rows(ranks, np.arange(coefficients.shape[1]))):
+        total[rows] += scaled[rows] @ coefficients[:, group]
+
+
+def _alike_terms(terms: Floats) -> tuple[Rows, Rows]:
+    """The first of all rows [N, T] with the same terms, and for each row [N] which of these it is like."""
+    sums = terms @ np.sqrt(np.arange(2.0, 2.0 + terms.shape[1]))  # different for different terms, but by accident
+    _, first, place = np.unique(sums, return_index=True, return_inverse=True)
+    equal = np.array_equal(terms[first[place]], terms)
+    return (first, place) if equal else (np.arange(len(terms)), np.arange(len(terms)))
 
 
 def _rows(codes: Codes, values: Codes) -> Iterator[Rows]:

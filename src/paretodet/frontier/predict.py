@@ -26,6 +26,8 @@ MAX_ROWS = 100  # the variances are learned from at most this many rows, spread 
 MAX_STEPS = 30
 MIN_NOISE = 1e-6  # of the variance of the values, so that the covariance can be inverted
 ENOUGH = 1e-3  # of the logarithm of the density, gained by a step
+FEW_ROWS = 60  # of more, every other one tells where to begin
+SETTLED = 0.1  # likewise, up to which the curvature hardly changes
 PRIOR_ROWS = 20  # as many residuals of deviation 1 are added to those of the measured rows
 NORMAL_95 = 1.6448536269514722
 LEEWAY = 0.25  # a number may lie this share of the measured range outside of it
@@ -196,22 +198,31 @@ class _Posterior(NamedTuple):
         whitened, unusual = np.linalg.solve(root, self.values), logs - self.usual
         return float(0.5 * (whitened @ whitened + unusual @ self.precision @ unusual) + np.log(np.diag(root)).sum())
 
-    def scores(self, logs: Floats) -> tuple[Floats, Floats]:
-        """The gradient [G] of the loss, and the expected second derivatives [G, G] of the likelihood, as float32.
+    def thinned(self) -> "_Posterior":
+        """That of every other row."""
+        return self._replace(parts=self.parts[:, ::2, ::2].copy(), roots=self.roots[::2], values=self.values[::2])
 
-        Kernels are whitened, so that the trace of the product of two is the sum of the products of their elements.
-        """
+    def gradient(self, logs: Floats) -> tuple[Floats, Floats]:
+        """The gradient [G] of the loss, and the inverse root [n, n] of the covariance."""
         variances = np.exp(logs)
         whiten = np.linalg.inv(np.linalg.cholesky(np.tensordot(variances, self.parts, 1)))
         weights = whiten.T @ (whiten @ self.values)
         slopes = whiten.T @ whiten - np.outer(weights, weights)
         gradient = 0.5 * variances * (self.parts.reshape(len(variances), -1) @ slopes.ravel())
+        return gradient + self.precision @ (logs - self.usual), np.asarray(whiten)
+
+    def information(self, logs: Floats, whiten: Floats) -> Floats:
+        """The expected second derivatives [G, G] of the likelihood, as float32 has them.
+
+        Kernels are whitened, so that the trace of the product of two is the sum of the products of their elements.
+        """
         roots = (whiten @ self.roots).astype(np.float32)
         white = np.empty(self.parts.shape, dtype=np.float32)
-        for root, scale, kernel in zip(np.split(roots, self.starts[1:], axis=1), variances, white, strict=True):
-            np.matmul(np.float32(scale) * root, root.T, out=kernel)
+        scales = np.exp(logs).astype(np.float32)
+        for root, scale, kernel in zip(np.split(roots, self.starts[1:], axis=1), scales, white, strict=True):
+            np.matmul(scale * root, root.T, out=kernel)
         flat = white.reshape(len(white), -1)
-        return gradient + self.precision @ (logs - self.usual), 0.5 * (flat @ flat.T).astype(np.float64)
+        return 0.5 * (flat @ flat.T).astype(np.float64)
 
 
 @dataclass(frozen=True)
@@ -238,12 +249,23 @@ class Ground:
 
 
 def _variances(posterior: _Posterior) -> tuple[Floats, float]:
-    """[G + 1] the most probable variances of the components and the noise, and how many the rows determine.
+    """[G + 1] the most probable variances of the components and the noise, and how many the rows determine."""
+    logs = posterior.usual
+    if len(posterior.values) > FEW_ROWS:
+        logs, _ = _scored(posterior.thinned(), logs, enough=SETTLED)
+    logs, information = _scored(posterior, logs, enough=ENOUGH)
+    variances = np.exp(logs)
+    variances[-1] = max(variances[-1], MIN_NOISE)
+    return variances, float(np.trace(np.linalg.solve(information + posterior.precision, information)))
 
-    Fisher scoring with Levenberg's damping.
+
+def _scored(posterior: _Posterior, logs: Floats, *, enough: float) -> tuple[Floats, Floats]:
+    """The logarithms of the variances at the least loss, and the information there, beginning at `logs`.
+
+    Fisher scoring with Levenberg's damping, until a step gains less than `enough`.
     """
-    logs, damping = posterior.usual, 1e-3
-    loss, (gradient, information) = posterior.loss(logs), posterior.scores(logs)
+    damping, loss, (gradient, whiten) = 1e-3, posterior.loss(logs), posterior.gradient(logs)
+    information = posterior.information(logs, whiten)
     for _ in range(MAX_STEPS):
         curvature = information + posterior.precision
         curvature[np.diag_indices_from(curvature)] *= 1 + damping
@@ -253,12 +275,12 @@ def _variances(posterior: _Posterior) -> tuple[Floats, float]:
             damping *= 10
             continue
         gained, logs, loss, damping = loss - reached, trial, reached, damping / 10
-        gradient, information = posterior.scores(logs)
-        if gained < ENOUGH:
+        gradient, whiten = posterior.gradient(logs)
+        if gained < enough:
             break
-    variances = np.exp(logs)
-    variances[-1] = max(variances[-1], MIN_NOISE)
-    return variances, float(np.trace(np.linalg.solve(information + posterior.precision, information)))
+        if gained > SETTLED:
+            information = posterior.information(logs, whiten)
+    return logs, posterior.information(logs, whiten)
 
 
 def _posterior(covariance: Covariance, basis: Basis, values: Floats) -> _Posterior:

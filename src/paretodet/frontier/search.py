@@ -240,8 +240,11 @@ def _membership(space: Space, cost: _Belief, gain: _Belief, random: np.random.Ge
 
 def _undominated(cost: Floats, gain: Floats, works: Mask) -> Mask:
     """[S, N] the `pareto_mask` of each of S draws, all at once; what does not work dominates nothing."""
-    order = np.lexsort((-gain, cost), axis=1)
-    costs, gains, alive = (np.take_along_axis(column, order, axis=1) for column in (cost, gain, works))
+    order = np.argsort(cost, axis=1)
+    costs = np.take_along_axis(cost, order, axis=1)
+    if (costs[:, 1:] == costs[:, :-1]).any():
+        order = np.lexsort((-gain, cost), axis=1)
+    gains, alive = (np.take_along_axis(column, order, axis=1) for column in (gain, works))
     best = np.maximum.accumulate(np.where(alive, gains, -np.inf), axis=1)
     rises, equal = np.ones(gains.shape, dtype=np.bool_), np.zeros(gains.shape, dtype=np.bool_)
     rises[:, 1:] = gains[:, 1:] > best[:, :-1]

@@ -125,8 +125,9 @@ class EqualMachines:
     ) -> "EqualMachines":
         """Lets every machine measure the reference candidate."""
         self._measuring = _Measuring(jobs, plan, run, store, on_progress)
-        earlier = store.rows(run=run, name=CALIBRATION)
-        if earlier:
+        rows = store.rows(run=run)
+        used = {row.machine for row in rows if row.name != CALIBRATION}
+        if earlier := [row for row in rows if row.name == CALIBRATION and row.machine in used]:
             self._reference = "the first machine of this search", earlier[0]
             self._joined |= {row.machine for row in earlier if not _unequal(earlier[0], row)}
         self._since = time.monotonic()
