@@ -47,6 +47,7 @@ def counted(name: str) -> dict[str, object]:
         "parameters": work.parameters,
         "buffers": work.buffers,
         "macs": work.macs,
+        "layers": len(work.layers),
         "assumption": detector.assumption,
     }
 
@@ -54,7 +55,8 @@ def counted(name: str) -> dict[str, object]:
 def counted_model(name: str) -> dict[str, object]:
     """The counts of a third-party model as its rows have them: some operators depend on the layout in memory."""
     facts = open_candidate(name).facts()  # type: ignore[attr-defined] # a candidate may lack them; these do not
-    return {"parameters": facts.parameters, "buffers": facts.buffers, "macs": facts.macs}
+    counts = {"parameters": facts.parameters, "buffers": facts.buffers, "macs": facts.macs}
+    return counts | {"layers": len(facts.layers)}
 
 
 def counted_torchvision(name: str) -> dict[str, object]:

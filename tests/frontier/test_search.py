@@ -29,6 +29,29 @@ def space(measured: Floats, gain: Floats | None = None) -> Space:
     )
 
 
+def test_networks_unlike_all_measured_cost_the_sum_of_their_parts() -> None:
+    """Six of one family are measured; the others have up to 40 times the work in a fifth of the layers."""
+    macs = np.array([1e9, 2e9, 4e9, 3e9, 6e9, 9e9, 2e11, 4e11])
+    layers = np.array([40, 80, 60, 120, 100, 150, 12, 30])
+    cost = 1e-8 * macs + 0.5 * layers
+    known = {"macs": macs.tolist(), "layers": layers.tolist(), "parameters": [1e6] * 8}
+    names = [f"{'near' if place < 6 else 'far'}{place}-300" for place in range(8)]
+    seen = np.where(np.arange(8) < 6, cost, np.nan)
+    gain = np.arange(8.0)
+    columns = Columns(seen, seen, seen), Columns(gain, gain, gain)
+    of_parts, of_names_ = (
+        standing(
+            Space(
+                features=features, cost=columns[0], gain=columns[1], seconds=np.ones(8), excluded=np.zeros(8, np.bool_)
+            )
+        )
+        for features in (of_names(names, known=known), of_names(names))
+    )
+    assert of_parts.cost.point[6:] == pytest.approx(cost[6:], rel=0.15)
+    assert (of_parts.cost.low[6:] < cost[6:]).all() and (cost[6:] < of_parts.cost.high[6:]).all()
+    assert (of_names_.cost.point[6:] < 0.2 * cost[6:]).all()
+
+
 def test_the_hypervolume_of_two_points() -> None:
     area = hypervolume([np.e, np.e**2], [3.0, 5.0], reference=(np.e**4, 1.0))
     assert area == pytest.approx((3 - 1) * 1 + (5 - 1) * 2)

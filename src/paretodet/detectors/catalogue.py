@@ -170,6 +170,7 @@ class DetectorEntry:
     parameters: int
     buffers: int
     macs: int
+    layers: int  # that multiply and add, as often as they are called
     flops: int
     ap: float | None
     ap50: float | None

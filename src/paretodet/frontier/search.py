@@ -20,6 +20,7 @@ from numpy.typing import ArrayLike, NDArray
 from paretodet.frontier.dominance import SURE, pareto_mask
 from paretodet.frontier.failures import Working, working
 from paretodet.frontier.features import NETWORK, Features
+from paretodet.frontier.law import law
 from paretodet.frontier.predict import MIN_ROWS, Ground, Predictor, Prospects, fit
 from paretodet.frontier.values import Columns, Floats, Mask
 from paretodet.records.statistics import NORMAL_975
@@ -177,6 +178,7 @@ class _Belief:
     open: Mask  # which are predicted
     predictor: Predictor | None  # None if nothing is left to predict, or too little is known for it
     prospects: Prospects | None  # of the predicted ones, as many as `open` are
+    start: Floats  # [N] what the predictor's values are added to
 
     @classmethod
     def of(cls, space: Space, column: Columns, ground: Ground, *, log: bool) -> "_Belief":
@@ -184,15 +186,23 @@ class _Belief:
         mean, deviation = _normal(Columns(*(np.where(space.excluded, np.nan, bound) for bound in column)), log=log)
         open_ = np.isnan(mean) & ~space.excluded
         given, known, predictor, prospects = np.flatnonzero(~np.isnan(mean)), ~space.excluded, None, None
+        start = np.zeros(len(mean))
         if open_.any() and len(given) >= MIN_ROWS:
             values, deviations = column.point[given], deviation[given]
-            predictor = fit(space.features, given, values, log=log, deviations=deviations, ground=ground)
+            if log and (rates := law(space.features, given, values)):
+                start = rates.logs(space.features)
+            predictor = fit(
+                space.features, given, values, log=log, deviations=deviations, start=np.exp(start) if log else None,
+                ground=ground,
+            )  # fmt: skip
             prospects = predictor.prospects_of(ground.basis.where(open_))
             mean[open_], deviation[open_] = predictor.moments(prospects)
+            mean[open_] += start[open_]
             known[open_] = predictor.known(space.features.where(open_))
         return cls(
-            mean=mean, deviation=deviation, known=known, log=log, open=open_, predictor=predictor, prospects=prospects
-        )
+            mean=mean, deviation=deviation, known=known, log=log, open=open_, predictor=predictor, prospects=prospects,
+            start=start,
+        )  # fmt: skip
 
     @property
     def formed(self) -> bool:
@@ -218,6 +228,7 @@ class _Belief:
         if self.predictor and self.prospects and predicted.any():
             places = (np.cumsum(self.open) - 1)[rows[predicted]]
             drawn[:, predicted] = self.predictor.draws(self.prospects.where(places), count, random)
+            drawn[:, predicted] += self.start[rows[predicted]]
         return drawn
 
 

@@ -98,8 +98,11 @@ def features_of(rows: Sequence[Measurement]) -> Features:
     numbers: dict[str, Sequence[float | str | None]] = {
         "macs": [row.macs for row in rows],
         "parameters": [row.parameters for row in rows],
+        "layers": [_layers(row) for row in rows],
         "side": [math.sqrt(row.height * row.width) if row.height and row.width else None for row in rows],
     }
+    if len({row.threads for row in rows}) > 1:
+        numbers["threads"] = [row.threads for row in rows]
     words: dict[str, Sequence[float | str | None]] = {
         "runtime": [row.runtime for row in rows],
         "precision": [row.precision for row in rows],
@@ -181,15 +184,23 @@ def _repeated(row: Measurement, job: Job) -> dict[str, Any]:
     return accuracy if row.runtime == runtime else accuracy | {"ap_source": other}
 
 
+def _layers(row: Measurement) -> int | None:
+    entry, _ = _entry_like(str(row.job.get("name", row.name)))
+    return entry.layers if entry else None
+
+
+def _entry_like(name: str) -> tuple[DetectorEntry | None, DetectorName | None]:
+    """The entry of the catalogue with the name, or the most like it, and what the name says."""
+    entry, part = _entries().get(name), parsed(name)
+    return (_nearest(part) if entry is None and part is not None else entry), part
+
+
 def _counts(recipe: Mapping[str, Any]) -> dict[str, Any]:
     """Canvas, parameters and multiply-adds, as fields of a row; empty for names without a catalogue entry like them.
 
     Of another size than the catalogue's, multiply-adds are in proportion to the area.
     """
-    name = str(recipe.get("name", ""))
-    entry, part = _entries().get(name), parsed(name)
-    if entry is None and part is not None:
-        entry = _nearest(part)
+    entry, part = _entry_like(str(recipe.get("name", "")))
     if entry is None:
         return {}
     height = recipe.get("height") or (part.height if part else entry.height)
