@@ -1,5 +1,5 @@
-"""MobileNet v2 (Sandler et al. 2018, arXiv 1801.04381, Table 2) as TF-slim builds it: "SAME" padding, ReLU6 except after
-a block, batch norm everywhere.
+"""MobileNet v2 (Sandler et al. 2018, arXiv 1801.04381, Table 2) as TF-slim builds it: "SAME" padding, ReLU6 except
+after a block, batch norm everywhere.
 """
 
 from collections.abc import Iterator
@@ -32,8 +32,9 @@ KEPT = 0.9  # rounding keeps at least this share of the channels
 
 @dataclass(frozen=True, kw_only=True)
 class MobileNetV2:
-    """`taps` are TF-slim's scopes whose outputs the trunk returns: a block (`expanded_conv_12`), the expanded map inside
-    of one (`expanded_conv_13/expand`) or the last convolution (`Conv_1`). What comes after the last tap is not built.
+    """`taps` are TF-slim's scopes whose outputs the trunk returns: a block (`expanded_conv_12`), the expanded map
+    inside of one (`expanded_conv_13/expand`) or the last convolution (`Conv_1`). What comes after the last tap is not
+    built.
 
     `width` is TF-slim's depth_multiplier, which scales the last convolution too.
     """
