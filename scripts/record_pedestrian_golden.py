@@ -28,8 +28,8 @@ def canvas(photograph: Path) -> np.ndarray:
     return np.array(Image.open(photograph).convert("RGB").resize((CANVAS, CANVAS)))
 
 
-def outputs(graph: Path, photographs: list[Path]) -> dict[str, np.ndarray]:
-    """By the keys of `TENSORS`, of all photographs; boxes are (y, x, y, x), codes (y, x, h, w)."""
+def outputs(graph: Path, images: list[np.ndarray]) -> dict[str, np.ndarray]:
+    """By the keys of `TENSORS`, of all images [H, W, 3] in uint8; boxes are (y, x, y, x), codes (y, x, h, w)."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     import tensorflow.compat.v1 as tf
 
@@ -37,8 +37,8 @@ def outputs(graph: Path, photographs: list[Path]) -> dict[str, np.ndarray]:
     made.ParseFromString(graph.read_bytes())
     with tf.Graph().as_default(), tf.Session() as session:
         tf.import_graph_def(made, name="")
-        for photograph in photographs:
-            values = session.run(TENSORS, {"image_tensor:0": canvas(photograph)[None]})
+        for image in images:
+            values = session.run(TENSORS, {"image_tensor:0": image[None]})
             for key, value in values.items():
                 found.setdefault(key, []).append(value[0])
     return {key: np.stack(values) for key, values in found.items()}
@@ -46,5 +46,5 @@ def outputs(graph: Path, photographs: list[Path]) -> dict[str, np.ndarray]:
 
 if __name__ == "__main__":
     paths = [Path(name) for name in sys.argv[2:]]
-    recorded = outputs(Path(sys.argv[1]), paths)
+    recorded = outputs(Path(sys.argv[1]), [canvas(path) for path in paths])
     np.savez_compressed(FILE, names=[path.name for path in paths], **recorded)

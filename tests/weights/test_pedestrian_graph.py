@@ -14,6 +14,7 @@ import torch
 
 from paretodet.detectors.detector import build
 from paretodet.detectors.families import Override, spec
+from paretodet.images import read_image
 from paretodet.types import Images
 from paretodet.weights import files
 from paretodet.weights.anchors import second_square
@@ -99,8 +100,8 @@ def test_the_graph_is_imported_whole_and_its_outputs_are_tensorflows(graph, data
 
 @pytest.mark.full
 def test_all_detections_of_the_photographs_are_tensorflows(graph, data_folder):
-    """Rules only: 100 detections of each of 44 photographs."""
+    """Rules only: 100 detections of each of 44 photographs, which the graph resizes."""
     pytest.importorskip("tensorflow", reason="needs tensorflow")
     paths = sorted((data_folder / "coco_val2017_44/images").glob("*.jpg"))
-    found = outputs(graph, paths)
+    found = outputs(graph, [read_image(path) for path in paths])
     assert equal(selected(found["codes"], found["logits"]), found) == len(paths) * KEPT == 4400
