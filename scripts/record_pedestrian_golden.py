@@ -46,5 +46,5 @@ def outputs(graph: Path, images: list[np.ndarray]) -> dict[str, np.ndarray]:
 
 if __name__ == "__main__":
     paths = [Path(name) for name in sys.argv[2:]]
-    recorded = outputs(Path(sys.argv[1]), [canvas(path) for path in paths])
+    recorded: dict[str, Any] = outputs(Path(sys.argv[1]), [canvas(path) for path in paths])
     np.savez_compressed(FILE, names=[path.name for path in paths], **recorded)

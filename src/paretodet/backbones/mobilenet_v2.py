@@ -2,8 +2,9 @@
 after a block, batch norm everywhere.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 from torch import Tensor, nn
 
@@ -106,7 +107,8 @@ class MobileNetV2Net(NoTail, nn.Module):
     def trunk(self, pixels: Tensor) -> tuple[Tensor, ...]:
         """[B, 3, H, W] -> the tapped maps, sides ceil(H / stride)."""
         maps, x = [], self.stem(pixels)
-        for scope, block in zip(SCOPES, self.blocks, strict=False):
+        blocks: Iterable[Any] = self.blocks
+        for scope, block in zip(SCOPES, blocks, strict=False):
             inner = block.expand(x)
             x = block.contract(inner, x)
             maps += [each for tap, each in ((EXPANDED.format(scope), inner), (scope, x)) if tap in self.taps]
