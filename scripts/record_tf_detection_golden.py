@@ -3,7 +3,8 @@
     python scripts/record_tf_detection_golden.py [CASE ...]    # names of `CASES` [default: all]
 
 Recorded with tensorflow-cpu 2.21.0, tf_slim 1.1.0, tf_keras 2.21.0 and tf-models-research-object-detection
-2.8.0.post1, whose `protos` were generated again for protobuf 7. Every file has the names and shapes of all variables;
+2.8.0.post1, whose `protos` were generated again for protobuf 7 (unchanged, they load with the variable
+PROTOCOL_BUFFERS_PYTHON_IMPLEMENTATION=python). Every file has the names and shapes of all variables;
 their values are drawn from the names (`drawn`), so that they need not be stored. Modules that the API imports and these
 networks do not need are replaced by stubs.
 """
@@ -43,8 +44,8 @@ SSD = """ssd {{
   anchor_generator {{ ssd_anchor_generator {{ num_layers: 6 min_scale: 0.2 max_scale: 0.95
     aspect_ratios: 1.0 aspect_ratios: 2.0 aspect_ratios: 0.5 aspect_ratios: 3.0 aspect_ratios: 0.3333
     reduce_boxes_in_lowest_layer: true }} }}
-  box_predictor {{ convolutional_box_predictor {{ kernel_size: {kernel} {hyper} }} }}
-  feature_extractor {{ type: '{extractor}' depth_multiplier: {width} min_depth: 8 {hyper}
+  box_predictor {{ convolutional_box_predictor {{ kernel_size: {kernel} {separable} {hyper} }} }}
+  feature_extractor {{ type: '{extractor}' depth_multiplier: {width} min_depth: 8 {separable} {hyper}
     override_base_feature_extractor_hyperparams: {override} }}
   loss {{ classification_loss {{ weighted_sigmoid {{ }} }} localization_loss {{ weighted_smooth_l1 {{ }} }} }}
   post_processing {{ score_converter: SIGMOID batch_non_max_suppression {{ }} }}
@@ -83,10 +84,13 @@ class TfCase:
     released: bool = False  # the spec here is that of `as_released`
 
 
-def _ssd(extractor: str, *, kernel: int, classes: int, width: float = 1.0, override: bool = False) -> str:
+def _ssd(
+    extractor: str, *, kernel: int, classes: int, width: float = 1.0, override: bool = False, separable: bool = False
+) -> str:
     return SSD.format(
-        extractor=extractor, kernel=kernel, classes=classes, width=width, hyper=HYPER, override=str(override).lower()
-    )
+        extractor=extractor, kernel=kernel, classes=classes, width=width, hyper=HYPER, override=str(override).lower(),
+        separable="use_depthwise: true" if separable else "",
+    )  # fmt: skip
 
 
 def _region(extractor: str, *, predictor: str = BOX, stride: int = 16, crop: int = 14, classes: int = 5) -> str:
@@ -104,6 +108,10 @@ CASES = {
     ),
     "ssd_inception_v2": TfCase(
         name="ssd-inception_v2-300", config=_ssd("ssd_inception_v2", kernel=3, classes=5, override=True)
+    ),
+    "ssdlite_mobilenet_v2": TfCase(
+        name="ssdlite-mobilenet_v2-300", width=0.5,
+        config=_ssd("ssd_mobilenet_v2", kernel=3, classes=5, width=0.5, separable=True),
     ),
     "faster_rcnn_inception_v2": TfCase(
         name="faster_rcnn-inception_v2-600-s16-p300", config=_region("faster_rcnn_inception_v2"), crop=7, channels=576

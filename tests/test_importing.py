@@ -110,6 +110,7 @@ def test_every_value_is_checked(tmp_path, dtype, bad):
 IMPORTED = (
     "ssd-mobilenet_v1-300", "ssd-inception_v2-300", "faster_rcnn-inception_v2-600-s16-p300",
     "faster_rcnn-inception_resnet_v2-600-s8-p300", "rfcn-resnet101-600-s16-p300", "ssd_tv-vgg16-300",
+    "ssdlite-mobilenet_v2-300",
     "faster_rcnn_ren-vgg16-600x850-p300", "retinanet-resnet101-800", "mask_rcnn-resnet101-800x1024",
     "ssd_liu-vgg16-512", "retinanet_tv-resnet50-800", "faster_rcnn_tv-resnet50-800x1344", "yolo_v2-darknet19-608",
     "yolo_v3-darknet53-608",

@@ -13,6 +13,7 @@ from paretodet.transforms.resize_policy import ShortSide, ShortSideCrop, Stretch
 
 SYSTEMS = {  # architecture -> sampling, rounding of the sides where they keep their aspect
     "ssd": ("tf1", None),
+    "ssdlite": ("tf1", None),
     "faster_rcnn": ("tf1", "tf1"),
     "rfcn": ("tf1", "tf1"),
     "ssd_liu": ("opencv", None),

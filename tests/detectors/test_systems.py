@@ -52,6 +52,7 @@ REGION_HEAD = (
         ("ssd_liu-vgg16-512", 36_038_196, 24564),
         ("ssd_tv-vgg16-300", 35_641_826, 8732),  # torchvision documents 35.642 M, 91 outputs
         ("ssd-mobilenet_v1-300", 6_819_839, 1917),
+        ("ssdlite-mobilenet_v2-300", 4_475_167 + 25_376, 1917),  # Open Model Zoo documents 4.475 M, norms folded
         ("retinanet-resnet101-800", 56_960_820, 120_087),  # frozen norms' gamma and beta among them
         ("retinanet-resnet50-800", 37_968_692, 120_087),
         ("retinanet_tv-resnet50-800", 34_014_999 + 53_120, 120_087),  # torchvision counts no frozen norm

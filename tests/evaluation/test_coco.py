@@ -58,6 +58,27 @@ def test_equal_to_pycocotools(truth, found):
             assert list(scores) == pytest.approx(oracle(official(labels, mine)), abs=1e-10)
 
 
+def moved(rows, by, names):
+    return [row | {name: row[name] - by for name in names if name in row} for row in rows]
+
+
+@settings(max_examples=10)
+@given(LABELS, RESULTS)
+def test_ids_below_0_are_ids(truth, found):
+    """The images become 888, -5 and 0, the categories 1 and -88; pycocotools takes any number."""
+    by = {"image_id": 12, "category_id": 89}
+    below = {
+        "images": moved(truth["images"], 12, ["id"]),
+        "categories": moved(truth["categories"], 89, ["id"]),
+        "annotations": truth["annotations"],
+    }
+    for name, amount in by.items():
+        below["annotations"], found = (moved(rows, amount, [name]) for rows in (below["annotations"], found))
+    run = official(below, found)
+    assert list(score(known(below), found)) == pytest.approx(oracle(run), abs=1e-10)
+    assert per_category(known(below), found) == pytest.approx(oracle_per_category(run), abs=1e-10)
+
+
 @settings(max_examples=25)
 @given(LABELS, RESULTS, st.booleans())
 def test_masks_equal_pycocotools(truth, found, beside):

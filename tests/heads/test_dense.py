@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from paretodet.detectors.families import spec
-from paretodet.heads.dense import ProposalHead
+from paretodet.heads.dense import ProposalHead, SeparableHead
 from paretodet.types import FeatureInfo
 
 INFO = FeatureInfo((256, 256), (8, 16))
@@ -61,3 +61,16 @@ def test_huangs_new_ssd_layers_start_from_a_truncated_normal():
 def test_a_shared_head_needs_equal_levels(channels, per_cell):
     with pytest.raises(ValueError, match="^neck: got .* channels"):
         ProposalHead().build(FeatureInfo(channels, (8, 16)), per_cell, 2)
+
+
+def test_a_separable_head_has_a_depthwise_convolution_with_norm_before_each_pointwise_one():
+    head = SeparableHead().build(FeatureInfo((16, 8), (16, 32)), (3, 6), 5)
+    for parts, width in ((head.boxes, 4), (head.scores, 5)):
+        for part, channels, anchors in zip(parts, (16, 8), (3, 6), strict=True):
+            depthwise, pointwise = part.depthwise.conv, part.pointwise
+            assert (depthwise.groups, depthwise.kernel_size, depthwise.bias) == (channels, (3, 3), None)
+            assert part.depthwise.norm.eps == 1e-3
+            assert (pointwise.out_channels, pointwise.kernel_size) == (anchors * width, (1, 1))
+            assert pointwise.bias is not None
+    found = head((torch.rand(2, 16, 5, 7), torch.rand(2, 8, 3, 4)))
+    assert found.codes.shape == (2, 3 * 35 + 6 * 12, 4) and found.logits.shape == (2, 3 * 35 + 6 * 12, 5)

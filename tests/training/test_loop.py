@@ -29,6 +29,7 @@ from paretodet.training.step import NotFinite
 FAMILIES = {  # with those of SHAPES, one of each architecture; number of updates
     "ssd_liu-vgg16-300": 150,
     "ssd_tv-vgg16-300": 150,
+    "ssdlite-mobilenet_v2-300": 200,
     "yolo_v2-darknet19-416": 300,
     "yolo_v2_2016-darknet19-416": 600,
     "yolo_v3-darknet53-320": 200,

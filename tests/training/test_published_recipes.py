@@ -47,6 +47,8 @@ RATES = [  # name, update, learning rate there
     ("ssd-inception_v2-300", 800_000, 2e-3 * 0.95),
     ("ssd-inception_resnet_v2-300", 0, 5e-4),
     ("ssd-mobilenet_v1-300", 0, 4e-3),
+    ("ssdlite-mobilenet_v2-300", 800_719, 4e-3),  # ssdlite_mobilenet_v2_coco.config
+    ("ssdlite-mobilenet_v2-300", 800_720, 4e-3 * 0.95),
     ("ssd_liu-vgg16-300", 160_000, 1e-4),  # Liu et al. section 3.4
     ("ssd_liu-vgg16-512", 200_000, 1e-5),
     ("ssd_tv-vgg16-300", 1000, 2e-3),  # torchvision's reference training
@@ -82,6 +84,7 @@ def test_learning_rates(name, step, rate):
 def test_batches_and_lengths():
     wanted = {
         "ssd_liu-vgg16-300": (32, 240_000),
+        "ssdlite-mobilenet_v2-300": (24, 800_000),
         "yolo_v3-darknet53-416": (64, 500_200),
         "yolo_v2_2016-darknet19-416": (64, 120_000),
         "retinanet-resnet101-800": (16, 90_000),
@@ -100,6 +103,7 @@ AUGMENTED = {  # the augmentation of each family, the sides of its canvases, and
     "faster_rcnn-vgg16-600-s16-p300": (FLIPS, (), 0),  # paper.md: Huang et al.'s configurations
     "rfcn-resnet101-600-s16-p300": (FLIPS, (), 0),
     "ssd-vgg16-300": (Chain(steps=(Flip(), CoveringCrop())), (), 0),
+    "ssdlite-mobilenet_v2-300": (Chain(steps=(Flip(), CoveringCrop())), (), 0),
     "ssd_liu-vgg16-300": (LIU, (), 0),  # systems.md 7.3
     "ssd_tv-vgg16-300": (LIU, (), 0),
     "faster_rcnn_ren-vgg16-600x850-p300": (FLIPS, (), 0),  # 9.4

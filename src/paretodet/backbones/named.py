@@ -7,6 +7,7 @@ from paretodet.backbones.inception_resnet_v2 import InceptionResNetV2
 from paretodet.backbones.inception_v2 import InceptionV2
 from paretodet.backbones.inception_v3 import InceptionV3
 from paretodet.backbones.mobilenet_v1 import MobileNetV1
+from paretodet.backbones.mobilenet_v2 import MobileNetV2
 from paretodet.backbones.resnet import ResNet
 from paretodet.backbones.vgg import VGG16
 from paretodet.layers.norms import BatchNorm
@@ -16,6 +17,7 @@ NETWORKS = {
     "vgg16": VGG16(taps=(4, 5), tail=False),
     "vgg16_bn": VGG16(taps=(4, 5), tail=False, norm=BatchNorm()),
     "mobilenet_v1": MobileNetV1(),
+    "mobilenet_v2": MobileNetV2(),
     "inception_v2": InceptionV2(),
     "inception_v3": InceptionV3(),
     "resnet50": ResNet(depth=50, taps=BLOCKS, tail=False, output_stride=32),

@@ -55,6 +55,7 @@ MASK = "He et al. 2017 (arXiv 1703.06870)"
 FOCAL = "Lin et al. 2017 (arXiv 1708.02002)"
 DETECTRON = "Detectron's model zoo, 2x schedule"
 CASCADE = "the authors' Detectron-Cascade-RCNN, 1x schedule"
+TF_ZOO = "TensorFlow 1 detection model zoo"
 TORCHVISION = "torchvision's weights"
 FCOS = "the authors' FCOS_R_50_FPN_1x"
 DARKNET = "darknet's model table"
@@ -75,6 +76,7 @@ PUBLISHED: dict[str, tuple[PublishedAP, ...]] = {
     "ssd_liu-vgg16-512": (
         PublishedAP(split="test-dev", ap=26.8, ap50=46.5, source="Liu et al. 2016 (arXiv 1512.02325), test-dev2015"),
     ),
+    "ssdlite-mobilenet_v2-300": (PublishedAP(split="minival2014", ap=22.0, rounding=0.5, source=TF_ZOO),),
     "ssd_tv-vgg16-300": (PublishedAP(split="val2017", ap=25.1, source=TORCHVISION),),
     "yolo_v2-darknet19-608": (PublishedAP(split="test-dev", ap50=48.1, source=DARKNET),),
     "yolo_v2_2016-darknet19-416": (
@@ -193,6 +195,7 @@ def names() -> tuple[str, ...]:
 def _names() -> Iterator[str]:
     yield from _huang("ssd", DENSE_STRIDES, (None,))
     yield from ("ssd_liu-vgg16-300", "ssd_liu-vgg16-512", "ssd_tv-vgg16-300")
+    yield "ssdlite-mobilenet_v2-300"
     yield from (f"{version}-darknet19-{side}" for version in ("yolo_v2_2016", "yolo_v2") for side in (416, 608))
     yield "yolo_v3_tiny-416"
     yield from (f"yolo_v3-darknet53-{side}" for side in (320, 416, 608))

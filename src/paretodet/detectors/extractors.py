@@ -14,6 +14,7 @@ PIXELS = {
     "vgg16": IMAGENET,
     "resnet101": IMAGENET,
     "mobilenet_v1": UNIT,
+    "mobilenet_v2": UNIT,
     "inception_v2": UNIT,
     "inception_v3": UNIT,
     "inception_resnet_v2": UNIT,

@@ -15,7 +15,7 @@ from paretodet.detectors.names import DetectorName, parse
 from paretodet.detectors.retinanet import retinanet, retinanet_tv
 from paretodet.detectors.rfcn import rfcn
 from paretodet.detectors.spec import DetectorSpec
-from paretodet.detectors.ssd import ssd, ssd_liu, ssd_tv
+from paretodet.detectors.ssd import ssd, ssd_liu, ssd_tv, ssdlite
 from paretodet.detectors.yolo import yolo_v2, yolo_v2_2016, yolo_v3, yolo_v3_tiny
 from paretodet.errors import ErrorId, InputError
 
@@ -24,6 +24,7 @@ FAMILIES: dict[str, tuple[Callable[[DetectorName, Labels], DetectorSpec], Labels
     "ssd": (ssd, COCO_90),
     "ssd_liu": (ssd_liu, COCO_80),
     "ssd_tv": (ssd_tv, COCO_90),
+    "ssdlite": (ssdlite, COCO_90),
     "yolo_v2": (yolo_v2, COCO_80),
     "yolo_v2_2016": (yolo_v2_2016, COCO_80),
     "yolo_v3": (yolo_v3, COCO_80),

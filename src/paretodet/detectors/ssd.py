@@ -1,7 +1,7 @@
 """SSD: one stage of dense predictions on a chain of maps.
 
-`ssd` is Huang et al.'s (section 3.6.3), `ssd_liu` the original (Liu et al. 2016, arXiv 1512.02325), `ssd_tv`
-torchvision's.
+`ssd` is Huang et al.'s (section 3.6.3), `ssdlite` the same with separable convolutions (Sandler et al. 2018, arXiv
+1801.04381), `ssd_liu` the original (Liu et al. 2016, arXiv 1512.02325), `ssd_tv` torchvision's.
 """
 
 from dataclasses import dataclass, replace
@@ -10,6 +10,7 @@ from paretodet.backbones.inception_resnet_v2 import InceptionResNetV2
 from paretodet.backbones.inception_v2 import InceptionV2
 from paretodet.backbones.inception_v3 import InceptionV3
 from paretodet.backbones.mobilenet_v1 import MobileNetV1
+from paretodet.backbones.mobilenet_v2 import MobileNetV2
 from paretodet.backbones.resnet import ResNet
 from paretodet.backbones.vgg import VGG16Reduced
 from paretodet.detectors.extractors import (
@@ -23,11 +24,11 @@ from paretodet.detectors.extractors import (
 from paretodet.detectors.names import DetectorName
 from paretodet.detectors.spec import BackboneSpec, DetectorSpec, Pixels, StageSpec
 from paretodet.errors import InputError
-from paretodet.heads.dense import SeparateHead
+from paretodet.heads.dense import SeparableHead, SeparateHead
 from paretodet.layers.activations import Activation, Relu, Relu6
 from paretodet.layers.init import CaffeXavier
 from paretodet.layers.norms import BatchNorm, NoNorm
-from paretodet.necks.extra import Extra, ExtraLayers
+from paretodet.necks.extra import Extra, ExtraLayers, SeparableExtraLayers
 from paretodet.rules.anchors import MultiGridAnchors, PriorBoxes
 from paretodet.rules.coders import DETECTRON_CLAMP, DeltaCoder
 from paretodet.rules.losses import BoxLoss, PerPositive, SigmoidBackgroundScore, SoftmaxScore
@@ -101,10 +102,25 @@ EXTRACTORS = {
 def ssd(name: DetectorName, labels: tuple[str | None, ...]) -> DetectorSpec:
     """Huang et al.'s SSD. Raises ValueError for an unknown backbone or stride, a side too small, or proposals."""
     part = backbone_row(EXTRACTORS, name)
+    neck = ExtraLayers(layers=_extras(part), norm=NORM, activation=part.activation, scale=part.scale)
+    return _huang(name, labels, part, neck=neck, head=SeparateHead(kernel=part.kernel))
+
+
+def _extras(part: SsdExtractor) -> tuple[Extra, ...]:
+    return tuple(Extra(squeeze=depth // 2, channels=depth) for depth in part.extras)
+
+
+def _huang(
+    name: DetectorName,
+    labels: tuple[str | None, ...],
+    part: SsdExtractor,
+    *,
+    neck: ExtraLayers | SeparableExtraLayers,
+    head: SeparateHead | SeparableHead,
+) -> DetectorSpec:
     backbone = of_stride(part.backbones, name)
     check_side(name, part.min_side)
     check_no_proposals(name)
-    extras = tuple(Extra(squeeze=depth // 2, channels=depth) for depth in part.extras)
     return DetectorSpec(
         name=str(name),
         height=name.height,
@@ -112,11 +128,11 @@ def ssd(name: DetectorName, labels: tuple[str | None, ...]) -> DetectorSpec:
         fit=Stretch(height=name.height, width=name.width, sampling="tf1"),
         pixels=PIXELS[name.backbone or ""],
         backbone=backbone,
-        neck=ExtraLayers(layers=extras, norm=NORM, activation=part.activation, scale=part.scale),
-        anchors=MultiGridAnchors(levels=part.taps + len(extras)),
+        neck=neck,
+        anchors=MultiGridAnchors(levels=part.taps + len(part.extras)),
         stages=(
             StageSpec(
-                head=SeparateHead(kernel=part.kernel),
+                head=head,
                 coder=DeltaCoder(weights=(10.0, 10.0, 5.0, 5.0)),
                 scores=SigmoidBackground(),
                 matcher=ArgmaxMatcher(positive=0.5, negative=0.5, force_best=True),
@@ -128,6 +144,19 @@ def ssd(name: DetectorName, labels: tuple[str | None, ...]) -> DetectorSpec:
         labels=labels,
         assumption=part.assumption,
     )
+
+
+SSDLITE = SsdExtractor(backbones={None: MobileNetV2(norm=NORM)})  # maps of stride 16, expanded, and 32
+
+
+def ssdlite(name: DetectorName, labels: tuple[str | None, ...]) -> DetectorSpec:
+    """SSDLite of TensorFlow's Object Detection API: `ssd` with separable convolutions in the extra layers and the head.
+
+    Raises ValueError as `ssd`.
+    """
+    part = backbone_row({"mobilenet_v2": SSDLITE}, name)
+    neck = SeparableExtraLayers(layers=_extras(part), norm=NORM, activation=part.activation)
+    return _huang(name, labels, part, neck=neck, head=SeparableHead(norm=NORM, activation=part.activation))
 
 
 LIU_300 = (  # conv6 to conv9

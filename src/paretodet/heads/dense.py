@@ -1,11 +1,15 @@
 """Heads that predict at every cell of every map, ordered by location, then by anchor."""
 
+from collections import OrderedDict
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
+from paretodet.layers.activations import Activation, Relu6
+from paretodet.layers.conv import conv_norm_act
 from paretodet.layers.init import Init, TruncatedNormal, he_
+from paretodet.layers.norms import BatchNorm
 from paretodet.types import FeatureInfo, Predictions
 
 
@@ -18,6 +22,21 @@ class SeparateHead:
     """
 
     kernel: int = 3
+    init: Init = TruncatedNormal(std=0.03)
+
+    def build(self, info: FeatureInfo, per_cell: tuple[int, ...], logits: int) -> nn.Module:
+        return _SeparateHead(self, info, per_cell, logits)
+
+
+@dataclass(frozen=True, kw_only=True)
+class SeparableHead:
+    """SSDLite: in place of each convolution of `SeparateHead` a depthwise one with norm and activation, then a 1x1 one
+    with a bias alone (Sandler et al. 2018, arXiv 1801.04381, section 6.2).
+    """
+
+    kernel: int = 3
+    norm: BatchNorm = BatchNorm(eps=1e-3, momentum=3e-4)
+    activation: Activation = Relu6()
     init: Init = TruncatedNormal(std=0.03)
 
     def build(self, info: FeatureInfo, per_cell: tuple[int, ...], logits: int) -> nn.Module:
@@ -65,13 +84,22 @@ def rows(output: Tensor, width: int) -> Tensor:
     return output.permute(0, 2, 3, 1).reshape(output.shape[0], -1, width)
 
 
+def _predictor(spec: SeparateHead | SeparableHead, channels: int, out: int) -> nn.Module:
+    if isinstance(spec, SeparateHead):
+        return nn.Conv2d(channels, out, spec.kernel, padding=spec.kernel // 2)
+    depthwise = conv_norm_act(
+        channels, channels, kernel=spec.kernel, groups=channels, norm=spec.norm, activation=spec.activation
+    )
+    return nn.Sequential(OrderedDict(depthwise=depthwise, pointwise=nn.Conv2d(channels, out, 1)))
+
+
 class _SeparateHead(nn.Module):
-    def __init__(self, spec: SeparateHead, info: FeatureInfo, per_cell: tuple[int, ...], logits: int):
+    def __init__(self, spec: SeparateHead | SeparableHead, info: FeatureInfo, per_cell: tuple[int, ...], logits: int):
         super().__init__()
-        self.width, kernel = logits, spec.kernel
+        self.width = logits
         levels = tuple(zip(info.channels, per_cell, strict=True))
-        self.boxes = nn.ModuleList(nn.Conv2d(c, a * 4, kernel, padding=kernel // 2) for c, a in levels)
-        self.scores = nn.ModuleList(nn.Conv2d(c, a * logits, kernel, padding=kernel // 2) for c, a in levels)
+        self.boxes = nn.ModuleList(_predictor(spec, c, a * 4) for c, a in levels)
+        self.scores = nn.ModuleList(_predictor(spec, c, a * logits) for c, a in levels)
         spec.init(self)
 
     def forward(self, maps: tuple[Tensor, ...]) -> Predictions:

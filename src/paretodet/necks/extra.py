@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from torch import Tensor, nn
 
 from paretodet.layers.activations import Activation
-from paretodet.layers.conv import conv_norm_act
+from paretodet.layers.conv import conv_norm_act, depthwise_separable
 from paretodet.layers.init import Init, TruncatedNormal
 from paretodet.layers.norms import BatchNorm, L2Norm, NoNorm
 from paretodet.layers.padding import SameConv2d
@@ -39,12 +39,45 @@ class ExtraLayers:
     init: Init = TruncatedNormal(std=0.03)
 
     def build(self, info: FeatureInfo) -> nn.Module:
-        return _ExtraLayers(self, info)
+        return _ExtraLayers(self, info, self.scale)
 
 
-def _step(channels: int, extra: Extra, spec: ExtraLayers) -> nn.Sequential:
+@dataclass(frozen=True, kw_only=True)
+class SeparableExtraLayers:
+    """SSDLite's: the larger convolution of each layer is a depthwise and a pointwise one, each with norm and activation
+    (Sandler et al. 2018, arXiv 1801.04381, section 6.2).
+    """
+
+    layers: tuple[Extra, ...]
+    norm: BatchNorm
+    activation: Activation
+    init: Init = TruncatedNormal(std=0.03)
+
+    def __post_init__(self) -> None:
+        if padded := [extra.padding for extra in self.layers if extra.padding is not None]:
+            raise ValueError(f"layers: got a padding of {padded[0]}, allowed None, TensorFlow's SAME")
+
+    def build(self, info: FeatureInfo) -> nn.Module:
+        return _ExtraLayers(self, info, None)
+
+
+def _step(channels: int, extra: Extra, spec: ExtraLayers | SeparableExtraLayers) -> nn.Sequential:
     squeeze = conv_norm_act(channels, extra.squeeze, kernel=1, norm=spec.norm, activation=spec.activation)
-    expand = conv_norm_act(
+    return nn.Sequential(OrderedDict(squeeze=squeeze, grow=_grow(extra, spec)))
+
+
+def _grow(extra: Extra, spec: ExtraLayers | SeparableExtraLayers) -> nn.Sequential:
+    if isinstance(spec, SeparableExtraLayers):
+        return depthwise_separable(
+            extra.squeeze,
+            extra.channels,
+            kernel=extra.kernel,
+            stride=extra.stride,
+            norm=spec.norm,
+            activation=spec.activation,
+            conv=SameConv2d,
+        )
+    return conv_norm_act(
         extra.squeeze,
         extra.channels,
         kernel=extra.kernel,
@@ -54,18 +87,17 @@ def _step(channels: int, extra: Extra, spec: ExtraLayers) -> nn.Sequential:
         activation=spec.activation,
         conv=SameConv2d if extra.padding is None else nn.Conv2d,
     )
-    return nn.Sequential(OrderedDict(squeeze=squeeze, grow=expand))
 
 
 class _ExtraLayers(nn.Module):
-    def __init__(self, spec: ExtraLayers, info: FeatureInfo):
+    def __init__(self, spec: ExtraLayers | SeparableExtraLayers, info: FeatureInfo, scale: float | None):
         super().__init__()
         channels, strides, steps = list(info.channels), list(info.strides), []
         for extra in spec.layers:
             steps.append(_step(channels[-1], extra, spec))
             channels.append(extra.channels)
             strides.append(strides[-1] * extra.stride)
-        self.scale = L2Norm(info.channels[0], spec.scale) if spec.scale else None
+        self.scale = L2Norm(info.channels[0], scale) if scale else None
         self.steps = nn.ModuleList(steps)
         self.info = FeatureInfo(tuple(channels), tuple(strides))
         spec.init(self.steps)

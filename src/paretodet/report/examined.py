@@ -17,7 +17,7 @@ if TYPE_CHECKING:  # reading needs no torch
     from paretodet.labels.lint.finding import Finding, Place
 
 SHOWN = 3  # places of a finding
-FIRST = "ssd-mobilenet_v1-300"  # the suggested first detector: the one with the fewest operations in the catalogue
+FIRST = "ssd-mobilenet_v1-300"  # the suggested first detector: a small one
 CANVASES = (320, 640)  # px
 STYLES = {"error": "bold red", "fault": "bold red", "warning": "yellow", "note": "dim"}
 

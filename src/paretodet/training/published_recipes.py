@@ -93,6 +93,19 @@ def ssd(name: DetectorName) -> Recipe:
     )
 
 
+def ssdlite(name: DetectorName) -> Recipe:
+    """ssdlite_mobilenet_v2_coco.config of TensorFlow's Object Detection API: as SSD on MobileNet v1, with 24 images."""
+    return Recipe(
+        optimizer=RmsProp(lr=4e-3, smoothing=0.9, momentum=0.9, eps=1.0, weight_decay=4e-5),
+        schedule=Staircase(every=800_720, factor=0.95),
+        steps=800_000,
+        batch=24,
+        ema=Ema(decay=0.9999),
+        augmentation=SSD_HUANG,
+        assumption="the file's 200,000 steps are for a small data set, as it says; these are SSD's",
+    )
+
+
 def ssd_liu(name: DetectorName) -> Recipe:
     """Liu et al. 2016 section 3.4 (COCO): 160,000 steps at 1e-3, then 40,000 at a tenth and 40,000 at a hundredth."""
     return Recipe(
@@ -246,6 +259,7 @@ FAMILIES: dict[str, Callable[[DetectorName], Recipe]] = {
     "faster_rcnn": faster_rcnn,
     "rfcn": rfcn,
     "ssd": ssd,
+    "ssdlite": ssdlite,
     "ssd_liu": ssd_liu,
     "ssd_tv": ssd_tv,
     "faster_rcnn_ren": faster_rcnn_ren,

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 from paretodet.backbones.inception import InceptionNet
 from paretodet.backbones.mobilenet_v1 import TAIL_AFTER, MobileNetV1Net
+from paretodet.backbones.mobilenet_v2 import SCOPES, MobileNetV2Net
 from paretodet.backbones.resnet import ResNetNet
 from paretodet.backbones.vgg import VGG16Net
 
@@ -31,6 +32,15 @@ def _mobilenet_v1(net: MobileNetV1Net) -> Places:
         yield SlimPlace(f"body.{index}", tuple(f"Conv2d_{index + 1}_{kind}" for kind in ("depthwise", "pointwise")))
     for index in range(len(net.rest)):
         yield SlimPlace(f"rest.{index}", (f"Conv2d_{TAIL_AFTER + 1 + index}_pointwise",))
+
+
+def _mobilenet_v2(net: MobileNetV2Net) -> Places:
+    yield SlimPlace("stem", ("Conv",))
+    for index, (scope, block) in enumerate(zip(SCOPES, net.blocks, strict=False)):
+        for part, _ in block.named_children():
+            yield SlimPlace(f"blocks.{index}.{part}", (f"{scope}/{part}",))
+    if net.last is not None:
+        yield SlimPlace("last", ("Conv_1",))
 
 
 def _inception(net: InceptionNet) -> Places:
@@ -67,16 +77,17 @@ def _vgg16(net: VGG16Net) -> Places:
 
 
 class SlimNetwork(NamedTuple):
-    """A network of slim: ours, and the name and channels of its first layer, which tell its width."""
+    """A network of slim: ours, and the name and channels of the layer that tells its width."""
 
     kind: type
     places: Callable[[Any], Places]
-    first: str
+    layer: str
     channels: int
 
 
 NETWORKS = {  # by the root of its scopes
     "MobilenetV1": SlimNetwork(MobileNetV1Net, _mobilenet_v1, "Conv2d_0", 32),
+    "MobilenetV2": SlimNetwork(MobileNetV2Net, _mobilenet_v2, "Conv_1", 1280),  # of others the channels are rounded
     "InceptionV2": SlimNetwork(InceptionNet, _inception, "Conv2d_1a_7x7", 64),
     "InceptionV3": SlimNetwork(InceptionNet, _inception, "Conv2d_1a_3x3", 32),
     "InceptionResnetV2": SlimNetwork(InceptionNet, _inception, "Conv2d_1a_3x3", 32),

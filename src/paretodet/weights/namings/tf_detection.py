@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from paretodet.detectors.detector import Detector
 from paretodet.detectors.released import as_released
 from paretodet.detectors.spec import DetectorSpec
-from paretodet.heads.dense import SeparateHead
+from paretodet.heads.dense import SeparableHead, SeparateHead
 from paretodet.heads.position_sensitive import PositionSensitiveHead
 from paretodet.rules.anchors import MultiGridAnchors
 from paretodet.weights.anchors import RATIOS, XYWH, in_order, second_square
@@ -34,7 +34,9 @@ RENAMED = (  # of scopes, to the names of an SSD without its prefix
     (r"^MobilenetV1/Conv2d_0_pointwise$", "MobilenetV1/Conv2d_0"),
 )
 UNUSED = re.compile(r"FirstStageFeatureExtractor/resnet_v1_\d+/block4/")  # TensorFlow builds it, and runs it nowhere
-EXTRA = re.compile(r".+_([12])_Conv2d_(\d+)_[^/]*")  # a layer behind the network: its 1x1 is 1, its 3x3 is 2
+EXTRA = re.compile(  # a layer behind the network: its 1x1 is 1, its 3x3 is 2, of two parts if it is separable
+    r".+_([12])_Conv2d_(\d+)_[^/]*?(_depthwise)?"
+)
 SSD_HEAD = {"boxes": "BoxEncodingPredictor", "scores": "ClassPredictor"}
 SSD_BOXES = "BoxPredictor_0/BoxEncodingPredictor"
 RFCN_BOXES, RFCN_SCORES = "SecondStageBoxPredictor/refined_locations", "SecondStageBoxPredictor/class_predictions"
@@ -46,8 +48,8 @@ REGION_HEADS = {  # part of a detector -> scopes, of which it has one
     "heads.1.boxes": ("SecondStageBoxPredictor/BoxEncodingPredictor", RFCN_BOXES),
     "heads.1.scores": ("SecondStageBoxPredictor/ClassPredictor", RFCN_SCORES),
 }
-BOXES = re.compile(r"heads\.\d\.boxes\b")
-LATER_LEVEL = re.compile(r"heads\.0\.(boxes|scores)\.[1-9]")  # of an SSD
+BOXES = re.compile(r"heads\.\d\.boxes\b(?!.*depthwise)")
+LATER_LEVEL = re.compile(r"heads\.0\.(boxes|scores)\.[1-9](?!.*depthwise)")  # of an SSD
 LAST = {"second": (0, 2, 3, 4, 5, 1), "last": tuple(range(RATIOS))}  # the anchors with the second square last
 
 
@@ -115,7 +117,7 @@ def _places(module: nn.Module, layers: Layers) -> Iterable[SlimPlace]:
             yield SlimPlace(prefix + part, tuple(f"{root}/{scope}" for scope in scopes))
     if detector is None:
         return
-    if isinstance(detector.spec.stages[0].head, SeparateHead):
+    if isinstance(detector.spec.stages[0].head, SeparateHead | SeparableHead):
         yield from _ssd(detector, layers)
     else:
         yield from (SlimPlace(part, scopes) for part, scopes in REGION_HEADS.items() if _has(detector, part))
@@ -130,13 +132,14 @@ def _ssd(detector: Detector, layers: Layers) -> Iterable[SlimPlace]:
     yield SlimPlace("neck.steps", tuple(sorted(extras, key=_extra)))
     for level in range(len(detector.spec.anchors.per_cell)):
         for part, leaf in SSD_HEAD.items():
-            yield SlimPlace(f"heads.0.{part}.{level}", (f"BoxPredictor_{level}/{leaf}",))
+            scope = f"BoxPredictor_{level}/{leaf}"
+            yield SlimPlace(f"heads.0.{part}.{level}", (f"{scope}_depthwise", scope))
 
 
-def _extra(scope: str) -> tuple[int, int]:
+def _extra(scope: str) -> tuple[int, int, bool]:
     match = EXTRA.fullmatch(scope)
     assert match
-    return int(match[2]), int(match[1])
+    return int(match[2]), int(match[1]), match[3] is None
 
 
 def _reordered(found: Mapping[str, Tensor], tensors: Tensors, detector: Detector) -> dict[str, Tensor]:
@@ -167,7 +170,7 @@ def _width(layers: Layers) -> float | None:
     if (root := _root(layers)) is None:
         return None
     network = NETWORKS[root]
-    layer = layers.get(f"{root}/{network.first}", {})
+    layer = layers.get(f"{root}/{network.layer}", {})
     channels = max(
         (tensor.shape[-1] for name, tensor in layer.items() if name != DEPTHWISE and tensor.dim()), default=0
     )
