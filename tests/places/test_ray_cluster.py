@@ -18,11 +18,13 @@ from made_bundles import write_grid
 from paretodet.bench.job import Plan
 from paretodet.errors import InputError
 from paretodet.places.fleet import measure_on_all
+from paretodet.places.host import connected, search_place
 from paretodet.places.place import Request
 from paretodet.places.ray import fleet_of
 from paretodet.places.runner import CALIBRATION
 from paretodet.records.measurement import Measurement
 from paretodet.records.store import Store
+from paretodet.searching import search
 from paretodet.transforms.resize_policy import Stretch
 
 # Ray reads the mode of authentication when it is imported, so that it is not imported here.
@@ -156,6 +158,36 @@ def test_a_search_measures_on_one_machine_and_goes_on_after_it_was_killed(
     assert process.returncode == 0 and found["members"] and "Traceback" not in err
     assert before < {row.id for row in rows} and {row.machine_facts["label"] for row in rows} == {"searched"}
     assert {row.run for row in rows} == {found["run"]}
+
+
+def test_a_search_on_two_nodes_goes_on_when_one_is_killed(
+    cluster: ray_cluster.Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for key in ("HOME", "RAY_AUTH_TOKEN"):
+        monkeypatch.setenv(key, cluster.environment[key])
+    monkeypatch.setenv("RAY_AUTH_MODE", "token")
+    # Both nodes are this machine and disturb each other, so that the reference may differ.
+    monkeypatch.setattr("paretodet.places.equals._unequal", lambda one, other: "")
+    cluster.start("one")
+    cluster.start("two")
+    store, notes, killed = Store(tmp_path / "rows.db"), list[str](), list[str]()
+
+    def kill(row: Measurement) -> None:
+        if row.machine_facts["label"] == "two" and not killed:
+            killed.append(row.id)
+            cluster.kill("two")
+
+    names = [f"{family}-{size}" for family in ("yolo_v3_tiny", "ssd-mobilenet_v1") for size in (96, 128, 160)]
+    place = search_place(f"ray:{cluster.address}/one", f"ray:{cluster.address}/two")
+    asked = {"gain": "-memory_infer_mib", "runtimes": ["eager"], "precisions": ["fp32"], "plan": QUICK}
+    with watched(cluster, "one", "two") as most, connected(place, names, notify=notes.append) as host:
+        found = search(names, host=host, store=store, notify=notes.append, on_row=kill, **asked)
+    rows = store.rows()
+    assert killed and found.measured.all() and {row.run for row in rows} == {found.run}
+    assert {row.machine_facts["label"] for row in rows} == {"one", "two"}
+    first = Counter(row.name for row in rows if row.name != CALIBRATION and row.processes == 2)
+    assert first == Counter(names) and most == Counter(one=1, two=1)
+    assert any("/two: the machine, or what measured there, has ended." in note for note in notes)
 
 
 @pytest.mark.parametrize("token", ["", "0" * 64], ids=["none", "another"])

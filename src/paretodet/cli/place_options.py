@@ -5,26 +5,16 @@ from typing import Annotated
 
 from typer import Option
 
-On = Annotated[
-    str | None,
-    Option(
-        "--on",
-        metavar="PLACE",
-        help="Measure on another machine: ssh:HOST, ssh:USER@HOST, adb:SERIAL (Android; adb: if there is one); or on "
-        "those of a Ray cluster: ray:ADDRESS, ray:ADDRESS/LABEL (ray: for the cluster that runs here).",
-        show_default="here",
-    ),
-]
-SearchedOn = Annotated[
-    list[str] | None,
-    Option(
-        "--on",
-        metavar="PLACE",
-        help="Measure on another machine, or on equal ones at once: ssh:HOST, ssh:USER@HOST, ray:ADDRESS/LABEL, or "
-        "ray:ADDRESS for all of a cluster (ray: for the one that runs here); may be repeated.",
-        show_default="here",
-    ),
-]
+_ON = Option(
+    "--on",
+    metavar="PLACE",
+    help="Measure on another machine: ssh:HOST, ssh:USER@HOST, adb:SERIAL (Android; adb: if there is one); or on those "
+    "of a Ray cluster: ray:ADDRESS, ray:ADDRESS/LABEL (ray: for the cluster that runs here). A search takes no adb:; "
+    "with several places it measures on all at once, if their machines are equal.",
+    show_default="here",
+)
+On = Annotated[str | None, _ON]
+SearchedOn = Annotated[list[str] | None, _ON]
 BenchmarkBinary = Annotated[
     Path | None,
     Option("--benchmark-binary", help="Google's benchmark_model for Android, for --on adb:.", show_default="none"),

@@ -99,8 +99,9 @@ def standing(space: Space, *, seed: int = 0) -> Standing:
         return Standing(space.cost, space.gain, membership, space.excluded, ~space.excluded, space.working.mean)
     membership = _membership(space, *beliefs, np.random.default_rng(seed))
     decided = (membership <= 1 - SURE) | (space.measured & (membership >= SURE))
-    known = beliefs[0].known & beliefs[1].known
-    return Standing(*(belief.columns() for belief in beliefs), membership, decided, known, space.working.mean)
+    gain = beliefs[1]
+    known = cost.known & gain.known
+    return Standing(cost.columns(), gain.columns(), membership, decided, known, space.working.mean)
 
 
 def choose(space: Space, standing: Standing) -> int | None:

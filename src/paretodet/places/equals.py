@@ -39,18 +39,18 @@ class _Ready(NamedTuple):
     row: Measurement
 
 
-class _End(NamedTuple):
+class _Left(NamedTuple):
     """A machine measures no more."""
 
     error: BaseException | None
 
 
-Event = RemoteHost | _Ready | Answer | Progress | _End | str  # a string is a sentence for the user
+Event = RemoteHost | _Ready | Answer | Progress | _Left | str  # a string is a sentence for the user
 Work = Callable[[RemoteHost], Event]
 
 
 @dataclass(kw_only=True)
-class _Machine:
+class _Member:
     """One machine; its thread does what is in `work`, and ends at None."""
 
     work: "Queue[Work | None]" = field(default_factory=Queue)
@@ -71,7 +71,7 @@ class _Measuring(NamedTuple):
 
 
 class EqualMachines:
-    """The machines of a fleet, as the host and as the crew of a search."""
+    """The machines of a fleet, as the host and as the team of a search."""
 
     def __init__(
         self,
@@ -85,7 +85,7 @@ class EqualMachines:
     ) -> None:
         self._fleet, self._request, self._notify, self._wait, self._poll = fleet, request, notify, wait, poll
         self._roster = Roster(retry=retry)
-        self._machines = dict[str, _Machine]()
+        self._machines = dict[str, _Member]()
         self._events = Queue[tuple[str, Event]]()
         self._reasons = dict[str, str]()  # why a machine does not measure
         self._starting = set[str]()  # the first task waits for these to measure the reference
@@ -141,7 +141,7 @@ class EqualMachines:
         return not is_waiting and self._free is not None
 
     @property
-    def _free(self) -> "_Machine | None":
+    def _free(self) -> "_Member | None":
         return next((each for each in self._machines.values() if each.bench and not each.task), None)
 
     def begin(self, task: Task) -> None:
@@ -169,7 +169,7 @@ class EqualMachines:
                 self._machines[name].task = None
                 self._roster.measured(name)
                 return event
-            elif isinstance(event, _End):
+            elif isinstance(event, _Left):
                 return self._ended(name, event.error)
         return None
 
@@ -180,7 +180,7 @@ class EqualMachines:
         self._looked = time.monotonic()
         for name, place in self._members.places().items():
             if name not in self._machines and self._roster.allows(name):
-                machine = self._machines[name] = _Machine()
+                machine = self._machines[name] = _Member()
                 machine.thread = Thread(target=self._serve, args=(name, place, machine), daemon=True)
                 machine.thread.start()
         hopeless = bool(self._reasons) and self._reasons.keys() <= self._roster.given_up
@@ -188,9 +188,9 @@ class EqualMachines:
             reasons = "; ".join(f"{name} ({reason})" for name, reason in self._reasons.items()) or "none is there"
             raise InputError(f"{self._fleet.name}: no machine measures: {reasons}; {GOES_ON}", LOST)
 
-    def _serve(self, name: str, place: RemotePlace, machine: "_Machine") -> None:
+    def _serve(self, name: str, place: RemotePlace, machine: "_Member") -> None:
         """In a thread: everything that happens becomes an event."""
-        end = _End(None)
+        end = _Left(None)
         try:
             with place.connect(self._request) as session:
                 host = RemoteHost(name, session, self._request, ())
@@ -198,7 +198,7 @@ class EqualMachines:
                 while (work := machine.work.get()) is not None:
                     self._events.put((name, work(host)))
         except BaseException as error:  # is raised where the events are read
-            end = _End(error)
+            end = _Left(error)
         self._events.put((name, end))
 
     def _prepare(self, about: "_Measuring", host: RemoteHost) -> "_Ready":

@@ -37,9 +37,9 @@ class Bench(Protocol):
 
 
 class Task(NamedTuple):
-    """What a search asks for: the job at this index, over so many processes, which may lose `patience` seconds."""
+    """What a search asks for: the job at this place, over so many processes, which may lose `patience` seconds."""
 
-    index: int
+    place: int
     job: Job
     patience: float
     processes: int
@@ -60,7 +60,7 @@ class Joined(NamedTuple):
 
 
 @runtime_checkable
-class Crew(Protocol):
+class Team(Protocol):
     """Measures several jobs at once, on machines that are equal."""
 
     def is_free(self) -> bool:
@@ -77,7 +77,7 @@ class Crew(Protocol):
 
 
 class _Alone:
-    """The crew of one machine, which measures while it is asked what happens."""
+    """The team of one machine, which measures while it is asked what happens."""
 
     def __init__(self, bench: Bench, clock: Callable[[], float]) -> None:
         self._bench, self._clock, self._tasks = bench, clock, list[Task]()
@@ -132,7 +132,7 @@ class Host(Protocol):
 
     def bench(
         self, jobs: Sequence[Job], *, plan: Plan, run: str, store: Store, on_progress: Callable[[Progress], None]
-    ) -> Bench | Crew:
+    ) -> Bench | Team:
         """What measures the jobs. `store` is where the rows go."""
         ...
 
@@ -193,31 +193,31 @@ class Search:
         seconds = self._times.after(self._took)
         return self.empty.after(self._found, seconds=seconds, spent=self.spent, run=self.run)
 
-    def measure(self, bench: Bench | Crew, *, patience: float) -> Iterator[Measurement]:
+    def measure(self, bench: Bench | Team, *, patience: float) -> Iterator[Measurement]:
         """The rows that are measured until every membership is decided, or the time of this session is over.
 
         What is measured but too close to others is measured again, over twice as many processes. A measurement that is
         expected to last longer than what is left of the time is not started. Every row is committed before it is
         yielded and before the next one is chosen. All that one machine measures may lose `patience` seconds to other
-        work. A crew has a task for each of its machines; what is lost with a machine is asked for again.
+        work. A team has a task for each of its machines; what is lost with a machine is asked for again.
         """
-        crew = bench if isinstance(bench, Crew) else _Alone(bench, self.clock)
+        team = bench if isinstance(bench, Team) else _Alone(bench, self.clock)
         running, asks = set[int](), True  # whether something may be left to measure beside what is running
         while True:
-            while asks and crew.is_free():
+            while asks and team.is_free():
                 if (task := self._next(running, patience)) is None:
                     asks = False
                 else:
-                    running.add(task.index)
-                    crew.begin(task)
+                    running.add(task.place)
+                    team.begin(task)
             if not running and (not asks or self._now >= self.budget):
                 return
-            event = crew.event()
+            event = team.event()
             asks = asks or event is not None
             if isinstance(event, Joined):
                 self.admit(event.machines)
             elif isinstance(event, Answer):
-                running.remove(event.task.index)
+                running.remove(event.task.place)
                 if (row := self._received(event)) is not None:
                     yield row
 
