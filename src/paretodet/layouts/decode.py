@@ -83,7 +83,7 @@ def _by_anchor(output: Tensor, words: tuple[str, ...], layout: OutputLayout) -> 
     """
     count = len(layout.anchors[0]) if layout.anchors else 0
     if count and output.ndim == 4 and "box" in words and len(words) > 1 and output.shape[1] % count == 0:
-        output = output.unflatten(1, (count, -1)).permute(0, 1, 3, 4, 2)
+        output = output.reshape(len(output), count, -1, *output.shape[2:]).permute(0, 1, 3, 4, 2)
     if count and output.ndim == 5:
         return (output if output.shape[1] != count else output.permute(0, 2, 3, 1, 4)).flatten(1, 3)
     return output

@@ -214,7 +214,8 @@ class Reading:
     layout: FileLayout
     reasons: tuple[str, ...] = ()
     labels: tuple[str | None, ...] = ()
-    strength: int = 2  # of its evidence: 0 the file's metadata, or the user; 1 names and operators; 2 shapes
+    strength: int = 2  # of its evidence: 0 the file's metadata, or the user; 1 names and operators; 2 shapes;
+    # 3 shapes that mean something else as a rule
     pixels_known: bool = True  # False: nothing says how pixels are scaled
     policy: ResizePolicy | None = None  # in place of the layout's fit
     checked: bool = True  # False: the numbers are not looked at, as its exporter guarantees them

@@ -141,7 +141,7 @@ def _tried(reading: Reading, evidence: Evidence, run: Run, images: Iterable[np.n
     for image in images:
         outputs = run(image, layout.pixels, policy)
         against, count = contradiction(outputs, layout, canvas), 0
-        if against is None and reading.strength == SHAPES:
+        if against is None and reading.strength >= SHAPES:
             against = doubt(outputs, layout.outputs)
         if against is None:
             count = detected(outputs, layout, canvas)
@@ -151,10 +151,13 @@ def _tried(reading: Reading, evidence: Evidence, run: Run, images: Iterable[np.n
 
 
 def _strongest(trials: list[Trial]) -> list[Trial]:
-    """Those of the strongest evidence; of equal ones, those with detections if some have any, once each."""
+    """Those of the strongest evidence; of equal ones, those with detections if some have any, once each. Where only
+    shapes speak for them, a weaker one with detections goes before those without.
+    """
     best = min((trial.reading.strength for trial in trials), default=0)
-    left = [trial for trial in trials if trial.reading.strength == best]
-    left = [trial for trial in left if trial.detections] or left
+    equal = [trial for trial in trials if trial.reading.strength == best]
+    weaker = [trial for trial in trials if trial.detections and best >= SHAPES]
+    left = [trial for trial in equal if trial.detections] or weaker or equal
     return list({_meaning(trial.reading): trial for trial in left}.values())
 
 

@@ -96,7 +96,8 @@ def _without(evidence: Evidence, name: str, pyramid: Pyramid, *, transposed: boo
         suppressed=False,
     )
     layout = FileLayout(family="YOLOv8 or later", outputs=outputs, fit="letterbox", sampling="opencv")
-    return [Reading(layout=replace(layout, outputs=replace(outputs, unit=unit)), reasons=reasons) for unit in UNITS]
+    layouts = [replace(layout, outputs=replace(outputs, unit=unit)) for unit in UNITS]
+    return [Reading(layout=each, reasons=reasons, strength=2 if transposed else 3) for each in layouts]
 
 
 CONVENTION = Convention(name="yolo-rows", readings=_readings)
