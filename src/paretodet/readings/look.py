@@ -12,6 +12,7 @@ from paretodet.layouts.layout import FileLayout, OutputLayout
 LOOKED = 100  # rows of the best scores
 FAINT = 0.05  # a score that a detection on a photograph has
 SURE, UNSURE = 0.5, 0.2  # scores of a clear object, and of none
+COCO = 80  # classes, which are no accident of a number of columns
 EDGE = 1e-3  # by which a score may leave 0..1, and a label a whole number
 FEW = 0.05  # of the rows that are looked at
 TINY = 2.0  # px: no detector finds only boxes that are smaller
@@ -55,6 +56,8 @@ def doubt(outputs: Mapping[str, Tensor], layout: OutputLayout) -> str | None:
     if layout.activation != "none" or not layout.needs_suppression or "classes" not in parts:
         return None
     classes = parts["classes"][0]
+    if classes.shape[1] == COCO:
+        return None
     if "objectness" in parts:
         objectness = parts["objectness"][0, :, 0]
         best, sure = classes.amax(dim=1), objectness > SURE
