@@ -1,6 +1,7 @@
 """Shared by all tests: how hypothesis searches, where real data lies, CPU times, and which entries the battery ran."""
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -34,6 +35,17 @@ def exports_here():
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(graph, "run_apart", lambda call: call())
         yield
+
+
+@pytest.fixture(scope="module")
+def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A cache that the tests of a file share, and no other file."""
+    from paretodet.export import cache
+
+    folder = tmp_path_factory.mktemp("the-cache-of-one-test-file")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv(cache.VARIABLE, str(folder))
+        yield folder
 
 
 @pytest.hookimpl(wrapper=True)

@@ -115,27 +115,36 @@ def test_the_example_detects_the_same_with_every_fit(folder: Path, name: str) ->
 
 @pytest.mark.full
 @pytest.mark.parametrize("folder", [exported], indirect=True)
-def test_the_example_detects_the_same_with_a_litert_bundle(folder: Path) -> None:
-    for library in ("ai_edge_litert", "litert_torch"):
-        pytest.importorskip(library, reason="litert is not installed: pip install 'paretodet[litert]'")
-    write_bundle(str(folder / "ssd.safetensors"), out=folder / "phone", to="litert", images=folder / "photo.png")
-    library = find_spec("ai_edge_litert")
-    assert library and library.origin
-    path = f"sys.path.append({str(Path(library.origin).parents[1])!r}); "  # PYTHONPATH is not passed on
+@pytest.mark.parametrize(
+    ("to", "libraries"),
+    [
+        ("openvino", ["openvino"]),
+        ("litert", ["ai_edge_litert", "litert_torch"]),
+        ("executorch", ["executorch"]),
+        ("ncnn", ["ncnn", "pnnx"]),
+        ("torch", ["torch"]),
+    ],
+)
+def test_the_example_detects_the_same_with_other_bundles(folder: Path, to: str, libraries: list[str]) -> None:
+    for library in libraries:
+        pytest.importorskip(library, reason=f"{to} is not installed: pip install 'paretodet[{to}]'")
+    write_bundle(str(folder / "ssd.safetensors"), out=folder / to, to=to, images=folder / "photo.png")
+    library = find_spec(libraries[0])
+    assert library and (places := library.submodule_search_locations)
+    path = f"sys.path.append({str(Path(list(places)[0]).parent)!r}); "  # PYTHONPATH is not passed on
+    path += "del sys.modules['torch']; " * (to in ("torch", "executorch"))
     code = f"import runpy; runpy.run_path({str(EXAMPLES / 'detect.py')!r}, run_name='__main__')"
-    printed = run(folder, path + code, "phone", "photo.png")
+    printed = run(folder, path + code, to, "photo.png")
     found = [json.loads(line) for line in printed.splitlines()]
-    assert_equal([(each["label"], each["score"], each["box"]) for each in found], wanted(folder, "phone"))
+    assert_equal([(each["label"], each["score"], each["box"]) for each in found], wanted(folder, to))
 
 
-@pytest.mark.full
-@pytest.mark.parametrize("folder", [exported], indirect=True)
-def test_the_example_detects_the_same_with_a_bundle_of_torch(folder: Path) -> None:
-    write_bundle(str(folder / "ssd.safetensors"), out=folder / "torch", to="torch", images=folder / "photo.png")
-    code = f"import runpy; runpy.run_path({str(EXAMPLES / 'detect.py')!r}, run_name='__main__')"
-    printed = run(folder, "del sys.modules['torch']; " + code, "torch", "photo.png")
-    found = [json.loads(line) for line in printed.splitlines()]
-    assert_equal([(each["label"], each["score"], each["box"]) for each in found], wanted(folder, "torch"))
+def test_the_example_names_a_form_that_it_cannot_run(folder: Path) -> None:
+    copy = Path(shutil.copytree(folder / "ssd", folder / "native", dirs_exist_ok=True)) / "bundle.json"
+    copy.write_text(copy.read_text("utf-8").replace('"target": "onnx"', '"target": "aotinductor"'), "utf-8")
+    command = [sys.executable, str(EXAMPLES / "detect.py"), "native", "photo.png"]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True)
+    assert done.returncode == 1 and done.stderr.endswith("and this one is of aotinductor\n")
 
 
 @pytest.fixture

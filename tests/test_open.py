@@ -12,7 +12,8 @@ import torch
 from paretodet.bench.candidate import Candidate
 from paretodet.candidate import NetworkCandidate
 from paretodet.config import CandidateConfig
-from paretodet.opening import job, open_candidate, require_weights
+from paretodet.errors import InputError
+from paretodet.opening import config_of_row, job, open_candidate, require_weights
 
 SSD = "ssd-mobilenet_v1-300"
 MODEL = "hf:deimv2-atto"
@@ -81,3 +82,28 @@ def test_published_accuracy_is_not_of_a_quantized_network(tmp_path: Path) -> Non
     about = job(CandidateConfig(**options)).about
     assert about.get("ap") is None and about["published_ap"] == 18.8 and about["published_split"]
     assert job(CandidateConfig(**options, fit="letterbox")).about == {}
+
+
+def test_a_row_does_not_decide_that_code_of_its_author_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    Path("of_a_row.py").write_text("from pathlib import Path\nPath('ran').touch()\n")
+    for recipe in ({"name": "of_a_row:make"}, {"name": "of_a_row:make", "trust": True}):
+        with pytest.raises(InputError, match=r"of_a_row:make: this row runs .*--trust.*trust-needed"):
+            config_of_row(recipe)
+        assert config_of_row(recipe, trust=True).name == "of_a_row:make"
+    assert not Path("ran").exists()
+
+
+def test_what_was_measured_with_trust_is_trusted_again_only_by_whoever_reproduces_it() -> None:
+    row = {"name": "yolo_v3_tiny-96", "trust": True}
+    assert config_of_row(row).trust is None and config_of_row(row, trust=True).trust is True
+    assert config_of_row({"name": "yolo_v3_tiny-96"}, trust=True).trust is None
+
+
+def test_a_function_that_knows_no_trust_is_called_without(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    Path("of_trust.py").write_text("def make(): raise ValueError('called')\n")
+    with pytest.raises(InputError, match="raised ValueError: called"):
+        open_candidate("of_trust:make", trust=True)

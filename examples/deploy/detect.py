@@ -1,5 +1,5 @@
 """Detects objects with an exported bundle. It needs numpy, Pillow and the library that runs the bundle, onnxruntime,
-ai-edge-litert or torch, alone:
+openvino, ai-edge-litert, executorch, ncnn or torch, alone:
 
 python detect.py BUNDLE PHOTO [SCORE]
 """
@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageOps
 
+FINISHED = ["boxes", "scores", "labels"]
 PLACES = {  # by sampling: the place in the photo of which output i of a side is read
     "opencv": lambda i, source, target: (i + 0.5) * source / target - 0.5,
     "torch": lambda i, source, target: (i + 0.5) * source / target - 0.5,
@@ -51,9 +52,25 @@ def run_onnx(path, bundle, pixels):
     """Boxes, scores and labels of finished detections, on the canvas."""
     import onnxruntime
 
-    sizes = np.array([pixels.shape[1:3]], np.float32)
-    feed = {"pixels": pixels.transpose(0, 3, 1, 2), "sizes": sizes}
-    return [part[0] for part in onnxruntime.InferenceSession(path).run(["boxes", "scores", "labels"], feed)]
+    return [part[0] for part in onnxruntime.InferenceSession(path).run(FINISHED, feed(pixels))]
+
+
+def run_openvino(path, bundle, pixels):
+    """The same of a model of OpenVINO, which would round boxes to bf16 where the processor has it."""
+    import openvino
+
+    found = openvino.Core().compile_model(path, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})(feed(pixels))
+    return [found[name][0] for name in FINISHED]
+
+
+def feed(pixels):
+    """The inputs of an artifact that ends with finished detections."""
+    return {"pixels": planes(pixels), "sizes": np.array([pixels.shape[1:3]], np.float32)}
+
+
+def planes(pixels):
+    """[1, height, width, 3] -> [1, 3, height, width]."""
+    return np.ascontiguousarray(pixels.transpose(0, 3, 1, 2))
 
 
 def run_litert(path, bundle, pixels):
@@ -70,8 +87,33 @@ def run_torch(path, bundle, pixels):
 
     program = torch.export.load(path).module()
     with torch.inference_mode():
-        boxes, scores = program(torch.from_numpy(pixels.transpose(0, 3, 1, 2).copy()))
+        boxes, scores = program(torch.from_numpy(planes(pixels)))
     return selected(boxes[0].numpy(), scores[0].numpy(), bundle)
+
+
+def run_executorch(path, bundle, pixels):
+    """The same of a program of ExecuTorch."""
+    import torch
+    from executorch.runtime import Runtime
+
+    method = Runtime.get().load_program(str(path)).load_method("forward")
+    boxes, scores = method.execute([torch.from_numpy(planes(pixels))])
+    return selected(boxes[0].numpy(), scores[0].numpy(), bundle)
+
+
+def run_ncnn(path, bundle, pixels):
+    """The same of a network of ncnn, in float32: on phones it would round to 16 bits by itself."""
+    import ncnn
+
+    network = ncnn.Net()
+    for option in ("use_fp16_packed", "use_fp16_storage", "use_fp16_arithmetic", "use_bf16_storage"):
+        setattr(network.opt, option, False)
+    network.load_param(str(path))
+    network.load_model(str(path.with_suffix(".bin")))
+    extractor, values = network.create_extractor(), planes(pixels)[0].astype(np.float32)
+    extractor.input("in0", ncnn.Mat(values))  # which reads the memory of `values`
+    boxes, scores = (np.array(extractor.extract(name)[1]) for name in ("out0", "out1"))
+    return selected(boxes.reshape(-1, 4), scores.reshape(-1, len(bundle["labels"])), bundle)
 
 
 def selected(boxes, scores, bundle):
@@ -100,7 +142,14 @@ def overlap(one, other):
     return width * height / (areas - width * height) if width * height else 0
 
 
-RUN = {"onnx": run_onnx, "litert": run_litert, "torch": run_torch}
+RUN = {
+    "onnx": run_onnx,
+    "openvino": run_openvino,
+    "litert": run_litert,
+    "torch": run_torch,
+    "executorch": run_executorch,
+    "ncnn": run_ncnn,
+}
 
 
 def detect(folder, photo, least=0.3):
@@ -113,6 +162,8 @@ def detect(folder, photo, least=0.3):
     canvas = Image.new("RGB", (bundle["width"], bundle["height"]), (fit.get("fill", 0),) * 3)
     photo = resize(photo, tuple(resized.tolist()), fit.get("sampling", "antialiased"))
     canvas.paste(photo, tuple(offset.tolist()))
+    if bundle["target"] not in RUN:
+        raise SystemExit(f"this example runs bundles of {', '.join(RUN)}, and this one is of {bundle['target']}")
     path = Path(folder, bundle["artifact"])
     boxes, scores, labels = RUN[bundle["target"]](path, bundle, np.asarray(canvas)[None])
     shift = (canvas.size - resized) / 2 if fit.get("undo") == "darknet" else offset

@@ -8,14 +8,17 @@ import torch
 from torch import Tensor
 
 from paretodet.bench.candidate import Image, Labeled, ModelInfo, Profiled
-from paretodet.errors import InputError
+from paretodet.errors import ErrorId, InputError
 from paretodet.network import Network, digest
 from paretodet.records.profile import LayerTime
 from paretodet.runtimes.eager import Eager
 from paretodet.runtimes.graph import UNKNOWN, FileSession
 from paretodet.runtimes.runtime import Runtime, Stages, no_profiler
+from paretodet.runtimes.table import others
 from paretodet.transforms.resize_policy import to_batch, to_originals
 from paretodet.types import Detections, Images
+
+MAY_RUN_ELSEWHERE: tuple[ErrorId, ...] = ("operator-missing", "graph-failed", "export-failed", "parity-failed")
 
 
 class NetworkCandidate:
@@ -30,7 +33,10 @@ class NetworkCandidate:
         self.runtime = runtime or Eager()
         self.name, self.spec = network.name, network.spec
         self._describe, self._identity = network.describe, network.identity
-        self.session = self.runtime.build(network)
+        try:
+            self.session = self.runtime.build(network)
+        except InputError as error:
+            raise _with_others(error, self.runtime, network) from error
         self.labels = self.session.labels if isinstance(self.session, Labeled) else network.labels
         if not allow_fallback:
             check_precision(self.runtime, self.session.facts())
@@ -66,6 +72,16 @@ class NetworkCandidate:
     def facts(self) -> ModelInfo:
         artifact = digest({**self._identity, **self.session.identity})
         return replace(self._describe(), **self.session.facts(), artefact=artifact)
+
+
+def _with_others(error: InputError, runtime: Runtime, network: Network) -> InputError:
+    """The error of a runtime that cannot run a network, with those that may. A file may be wrong in all of them, unless
+    an operator is what is missing.
+    """
+    if error.id not in (MAY_RUN_ELSEWHERE if network.form == "torch" else MAY_RUN_ELSEWHERE[:1]):
+        return error
+    names = others(runtime, network.form, network.spec)
+    return InputError(f"{error.message}; try --runtime {' or '.join(names)}", error.id) if names else error
 
 
 def check_precision(runtime: Runtime, facts: dict[str, Any]) -> None:

@@ -111,6 +111,7 @@ ErrorId = Literal[
     "cfg-malformed",  # a section or option of a darknet cfg is wrong: correct the line
     "cfg-unsupported",  # a layer or option of a darknet cfg is not known: the network cannot be read
     "graph-failed",  # a runtime cannot load or run the network: check the file, or use another runtime
+    "operator-missing",  # a runtime lacks an operator of the network: use one of the runtimes that the message names
     "onnx-layout",  # inputs or outputs of an ONNX file have no known layout: give one by --layout, or module:make
     "onnx-contradicted",  # what an ONNX file returns contradicts its layout: give the right one by --layout
     "onnx-task",  # an ONNX file is of another task than detection: use another file

@@ -131,6 +131,7 @@ def _fields(config: CandidateConfig) -> dict[str, Any]:
 
 
 def _sketch(evidence: Evidence) -> FileLayout:
-    """A layout to correct: the first output as rows of a box and classes."""
-    name = next(iter(evidence.outputs))
-    return FileLayout(family="to be corrected", outputs=OutputLayout(columns=((name, ("box", "classes")),)))
+    """A layout to correct: the first output as rows of a box and classes, the others as not used."""
+    first, *others = evidence.outputs
+    columns = ((first, ("box", "classes")), *((name, ("other",)) for name in others))
+    return FileLayout(family="to be corrected", outputs=OutputLayout(columns=columns))

@@ -80,6 +80,24 @@ def job(config: CandidateConfig, *, images: tuple[Path, ...] = ()) -> Job:
     )
 
 
+def config_of_row(
+    recipe: Mapping[str, Any],
+    *,
+    weights: Path | None = None,
+    calibration: Path | None = None,
+    trust: bool | None = None,
+) -> CandidateConfig:
+    """The config of a row's `job`, as `CandidateConfig.from_json`. Whoever wrote the row may be another person.
+
+    So the row does not decide whether code of its author may run: raises InputError unless the caller trusts it.
+    """
+    if source_of(str(recipe.get("name", ""))).is_code and not trust:
+        message = f"{recipe['name']}: this row runs a Python function; add --trust if you trust the row and the module"
+        raise InputError(message, "trust-needed")
+    config = CandidateConfig.from_json(dict(recipe), weights=weights, calibration=calibration)
+    return replace(config, trust=(config.trust and trust) or None)
+
+
 def _accuracy(config: CandidateConfig) -> dict[str, Any]:
     """The row's fields of published accuracy."""
     accuracy = source_of(config.name).accuracy_of(replace(config, precision=None, calibration=None))

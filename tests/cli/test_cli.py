@@ -235,6 +235,17 @@ def test_reproduce_measures_again_and_compares(measured: Run, monkeypatch: Any) 
     assert code == 1 and out.strip()
 
 
+def test_reproduce_runs_code_only_if_the_user_trusts_it(run: Run, guest: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(measuring, "measure", bench)
+    code, _, err = run("measure", guest)
+    assert code == 0, err
+    (row,) = Store("paretodet.db").rows()
+    code, _, err = run("reproduce", row.id)
+    assert code == 2 and "--trust" in err and "[trust-needed]" in err
+    code, out, _ = run("reproduce", row.id, "--trust", "--json")
+    assert code == 0 and Store("paretodet.db").get(json.loads(out)["again"]).job == row.job
+
+
 def test_report_writes_the_page(measured: Run) -> None:
     code, out, _ = measured("report", "--out", "page.html")
     assert code == 0 and out.strip() == "page.html"

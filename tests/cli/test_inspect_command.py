@@ -41,7 +41,7 @@ def test_boxes_are_drawn_and_printed_as_json(run: Run, tmp_path: Path) -> None:
     code, out, _ = run("inspect", path, "--json", "--out", "boxes.png")
     document = json.loads(out)
     assert code == 0 and document["read_as"].startswith("read as YOLOX") and document["refused"] is None
-    assert document["outputs"] == {"output0": [1, 756, 6]} and len(document["readings"]) == 3
+    assert document["outputs"] == {"output0": [1, 756, 6]} and len(document["readings"]) == 4
     with Image.open(tmp_path / "boxes.png") as image:
         assert image.size == (384, 384)
 

@@ -1,6 +1,7 @@
 """Rows of foreign results find their images and categories by what they name, or are refused."""
 
 import json
+from unicodedata import normalize
 
 import numpy as np
 import pytest
@@ -55,6 +56,8 @@ def ap(folder, labels, found):
         {"image_id": lambda stem: 1000 + int(stem), "file_name": "C:\\sets\\val\\{}.png".format},
         {"image_id": float},
         {"image_id": int, "filename": "{}".format},
+        {"file_name": "D:\\sets\\{}.PNG".format},
+        {"image_name": "val/{}.jpg".format},
     ],
 )
 @pytest.mark.parametrize("first", [0, 1])
@@ -93,7 +96,8 @@ def test_categories_from_one_are_seen_without_the_last(tmp_path):
     labels = yolo(tmp_path / "set")
     (tmp_path / "set/data.yaml").write_text("train: images/val\nval: images/val\nnames: [cat, dog, cow, hen]\n")
     assert ap(tmp_path, labels, rows(first=1, image_id=int))[0] == 100
-    assert ap(tmp_path, labels, rows(first=2, image_id=int))[0] == 0  # two off: they are classes, all wrong
+    with pytest.raises(ValueError, match="2 lies on 'cat', 3 lies on 'dog'"):  # two off
+        ap(tmp_path, labels, rows(first=2, image_id=int))
 
 
 def test_our_own_results_are_paired(tmp_path):
@@ -152,7 +156,7 @@ def test_a_file_name_decides_where_an_id_contradicts(coco):
     assert [row["image_id"] for row in paired.rows] == [4, 1] and "1 of 2 rows" in paired.notes[0]
 
 
-@pytest.mark.parametrize("empty", [None, [], {}, "", [[]], {"size": [48, 64], "counts": []}, {"counts": ""}])
+@pytest.mark.parametrize("empty", [None, [], {}, "", [[]], [[], []], [None], {"counts": []}, {"counts": ""}])
 @pytest.mark.parametrize("field", ["segmentation", "bbox"])
 def test_an_optional_field_that_is_empty_is_absent(coco, empty, field):
     square = {"segmentation": [[4, 4, 20, 4, 20, 20, 4, 20]]}
@@ -163,6 +167,7 @@ def test_an_optional_field_that_is_empty_is_absent(coco, empty, field):
 
 
 def test_categories_by_name(coco):
+    assert pair_results([detected(category_id=NAMES[1])], coco).rows[0]["category_id"] == 1
     names = {"category_id": 17, "category_name": NAMES[1]}
     assert pair_results([detected(**names)], coco).rows[0]["category_id"] == 1
     assert pair_results([detected(category_id=1.0)], coco).rows[0]["category_id"] == 1
@@ -181,3 +186,50 @@ def test_boxes_that_all_have_one_mistake_are_refused(coco, bbox, meaning):
     with pytest.raises(ValueError, match=f"results: .* are {meaning}"):
         check_results(found, coco)
     check_results([detected(bbox=[x, y, 20, 16]) for x in (0, 30, 44) for y in (0, 10, 20, 32)], coco)
+
+
+def test_names_of_files_are_alike_however_accents_are_composed(tmp_path):
+    stems = ("\u00e9t\u00e9", "\u00e0")
+    labels = yolo(tmp_path / "set", stems)
+    found = rows(stems, file_name=lambda stem: normalize("NFD", f"{stem}.png"))
+    assert ap(tmp_path, labels, found)[0] == 100
+
+
+def test_a_name_that_is_alike_to_two_is_refused(tmp_path):
+    labels = yolo(tmp_path / "set", ("a", "A"))
+    with pytest.raises(ValueError, match="no file name or stem"):
+        ap(tmp_path, labels, rows(("x", "y"), file_name={"x": "a.PNG", "y": "b.png"}.get))
+
+
+@pytest.mark.parametrize("key", ["annotations", "predictions"])
+def test_a_document_of_detections_names_its_images_and_categories(tmp_path, key):
+    """Ids of images and categories are those of the document, not of the labels."""
+    labels = yolo(tmp_path / "set")
+    found = [row | {"image_id": 100 + place} for place, row in enumerate(rows(first=7))]
+    images = [{"id": 100 + place, "file_name": f"val/{stem}.png"} for place, stem in enumerate(STEMS)]
+    categories = [{"id": 8, "name": "dog"}, {"id": 7, "name": "cat"}]
+    assert ap(tmp_path, labels, {"images": images, "categories": categories, key: found})[0] == 100
+
+
+def test_labels_in_place_of_detections_have_no_score(tmp_path):
+    labels = yolo(tmp_path / "set")
+    found = [{name: value for name, value in row.items() if name != "score"} for row in rows(image_id=int)]
+    with pytest.raises(ValueError, match="has no score"):
+        ap(tmp_path, labels, {"images": [], "categories": [], "annotations": found})
+
+
+def test_another_numbering_of_the_categories_is_refused_by_the_boxes(tmp_path):
+    """As of a detector whose classes are in another order, which would score 0."""
+    labels = yolo(tmp_path / "set")
+    found = [row | {"category_id": 1 - row["category_id"]} for row in rows(image_id=str)]
+    with pytest.raises(ValueError, match=r"0 lies on 'dog', 1 lies on 'cat' in 12 of 12 boxes.*category_name"):
+        ap(tmp_path, labels, found)
+    names = ("cat", "dog")
+    named = [row | {"category_name": names[1 - row["category_id"]]} for row in found]
+    assert ap(tmp_path, labels, named)[0] == 100
+
+
+def test_a_detector_that_takes_all_for_one_class_is_scored(tmp_path):
+    labels = yolo(tmp_path / "set")
+    found = [row | {"category_id": 1} for row in rows(image_id=str)]
+    assert 0 < ap(tmp_path, labels, found)[0] < 100

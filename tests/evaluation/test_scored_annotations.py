@@ -122,6 +122,11 @@ def test_a_number_that_is_written_as_text_is_one(file):
     assert [row["area"] for row in rows] == [190, 190] and not notes
 
 
+def test_a_mark_among_the_attributes_is_told(file):
+    _, (note,) = kept([GOOD, GOOD | {"id": 2, "attributes": {"occluded": True, "IsGroupOf": True}}], file)
+    assert note.startswith(f"1 annotations of {file} are marked `ignore`")
+
+
 @pytest.mark.parametrize("mark", ["ignore", "IsGroupOf", "is_group_of"])
 def test_a_mark_that_is_not_read_is_told(file, mark):
     rows, (note,) = kept([GOOD, GOOD | {"id": 2, mark: True}, GOOD | {"id": 3, mark: 1, "iscrowd": 1}], file)

@@ -2,7 +2,6 @@
 
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from zipfile import ZipFile
 
@@ -15,7 +14,7 @@ from narrow_weights import write_narrow
 from paretodet.candidate import NetworkCandidate
 from paretodet.config import CandidateConfig
 from paretodet.errors import InputError
-from paretodet.export import cache, parity
+from paretodet.export import parity
 from paretodet.export.program import blank
 from paretodet.exporting import write_bundle
 from paretodet.extras import MissingExtra
@@ -24,15 +23,6 @@ from paretodet.runtimes import aotinductor
 from paretodet.sources.bundle import BundleFolder
 
 PAGE = Path(__file__).parents[2] / "docs" / "deploy.md"
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """The cache of these tests."""
-    folder = tmp_path_factory.mktemp("a-folder-of-this-machine")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv(cache.VARIABLE, str(folder))
-        yield folder
 
 
 @pytest.fixture
@@ -77,7 +67,7 @@ def test_a_missing_compiler_is_one_sentence(tmp_path: Path, monkeypatch: pytest.
 
 @pytest.mark.full
 @pytest.mark.parametrize("name", ["ssd-mobilenet_v1-96", TWO_STAGES, "mask_rcnn-resnet50-128"])
-def test_a_whole_detector_passes_its_proof_and_is_a_name(name: str, folder: Path, tmp_path: Path) -> None:
+def test_a_whole_detector_passes_its_proof_and_is_a_name(name: str, own_cache: Path, tmp_path: Path) -> None:
     weights = write_narrow(name, tmp_path / "weights.safetensors", fit="letterbox")
     out = tmp_path / "bundle"
     bundle = write_bundle(str(weights), out=out, images=write_photos(tmp_path), to="aotinductor", batch=2)
@@ -90,7 +80,7 @@ def test_a_whole_detector_passes_its_proof_and_is_a_name(name: str, folder: Path
         torch.testing.assert_close(found.scores, wanted.scores, atol=1e-4, rtol=0)
     with ZipFile(bundle.artifact) as archive:
         texts = b"".join(map(archive.read, archive.namelist()))
-    assert str(folder).encode() not in texts and str(Path(torch.__file__).parent).encode() not in texts
+    assert str(own_cache).encode() not in texts and str(Path(torch.__file__).parent).encode() not in texts
 
 
 def open_compiled(weights: Path) -> NetworkCandidate:
@@ -100,7 +90,7 @@ def open_compiled(weights: Path) -> NetworkCandidate:
 
 
 @pytest.mark.full
-def test_a_bundle_in_bf16_states_that_precision(folder: Path, tmp_path: Path) -> None:
+def test_a_bundle_in_bf16_states_that_precision(own_cache: Path, tmp_path: Path) -> None:
     weights = write_narrow("yolo_v3_tiny-96", tmp_path / "weights.safetensors", fit="letterbox")
     options = {"images": write_photos(tmp_path), "to": "aotinductor", "precision": "bf16"}
     bundle = write_bundle(str(weights), out=tmp_path / "bundle", **options)

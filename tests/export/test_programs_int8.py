@@ -12,9 +12,14 @@ from narrow_weights import LABELS
 from paretodet.detectors.detector import Detector, build
 from paretodet.detectors.families import Override, spec
 from paretodet.detectors.scale_width import scale_width
+from paretodet.export import executorch
 from paretodet.export.calibration import CalibrationFeeds, Feed
+from paretodet.export.executorch_int8 import ExecuTorchInt8
+from paretodet.export.graph import exported_graph
+from paretodet.export.litert_int8 import LiteRtInt8
 from paretodet.export.parts import INPUT, Part, part_inputs, parts
 from paretodet.export.programs_int8 import (
+    WHOLE,
     PartsAssembly,
     ProgramFeeds,
     QuantizedPrograms,
@@ -130,3 +135,14 @@ def test_a_detector_without_its_selection_is_one_program(layout: str, feeds: Cal
 
 def test_outputs_have_names() -> None:
     assert outputs_of("detector", 2) == ("boxes", "scores") and outputs_of("stage2", 2) == ("codes", "logits")
+
+
+@pytest.mark.usefixtures("exports_here", "own_cache")
+def test_a_detector_without_selection_is_exported_to_the_file_that_is_quantized(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(executorch, "unselected_to_pt2", lambda detector, path, *, batch: path.touch())
+    detector = build(scale_width(spec("yolo_v3_tiny-32", Override(labels=LABELS)), 0.125))
+    folder = exported_graph(detector, batch=1, form=ExecuTorchInt8.whole).folder
+    assert (folder / f"{WHOLE}{ExecuTorchInt8.suffix}").is_file()
+    assert LiteRtInt8.whole == f"{WHOLE}{LiteRtInt8.suffix}"

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from labeled_sets import SOUND, truth_of, write_truth
 from paretodet.labels import json_stream
 from paretodet.labels.formats.coco import read_coco
 from paretodet.labels.read import find_format, format_of, read_labels, splits
@@ -297,3 +298,12 @@ def test_json_of_another_kind_below_is_no_set(tmp_path):
     (tmp_path / "x").mkdir()
     (tmp_path / "x/package.json").write_text('{"name": "images", "categories": []}')
     assert find_format(tmp_path) is None
+
+
+def test_folders_in_names_may_be_written_as_windows_does(tmp_path):
+    folder = SOUND["coco"](tmp_path / "set")
+    truth = truth_of(folder)
+    for image in truth["images"]:
+        image["file_name"] = f"train\\{image['file_name']}"
+    write_truth(folder, truth)
+    assert all(sample.image.is_file() for sample in read_labels(folder, split="train"))

@@ -120,3 +120,10 @@ def test_a_file_of_another_name_is_found_in_its_folder(tmp_path):
     (folder / "annotations.xml").rename(folder / "task_3.xml")
     (folder / "a.xml").write_text("<html/>")
     assert format_of(folder).name == "cvat" and len(read_labels(folder, split="val")) == 6
+
+
+@pytest.mark.parametrize(("text", "crowd"), [("true", True), ("1", True), ("false", False), ("", False)])
+def test_a_mark_among_the_attributes_makes_a_crowd(tmp_path: Path, text: str, crowd: bool) -> None:
+    corners = 'xtl="1" ytl="2" xbr="9" ybr="9"'
+    shape = f'<box label="dog" {corners}><attribute name="difficult">{text}</attribute></box>'
+    assert read_cvat(write(tmp_path, shape)).crowd.tolist() == [crowd]

@@ -103,3 +103,10 @@ def test_an_image_inside_of_the_file_is_no_hindrance(tmp_path):
     assert (
         len(json.loads((folder / "a.json").read_text())["imageData"]) == 2**20 and len(read_labelme(folder).boxes) == 1
     )
+
+
+@pytest.mark.parametrize("mark", [{"difficult": True}, {"Ignore": "1"}, {"iscrowd": 1}])
+def test_a_mark_among_the_flags_makes_a_crowd(tmp_path, mark):
+    plain = labelme_shape("dog", (1, 2, 9, 9))
+    found = read_labelme(one(tmp_path, plain, plain | {"flags": mark}, plain | {"flags": dict.fromkeys(mark, False)}))
+    assert found.crowd.tolist() == [False, True, False]

@@ -50,6 +50,51 @@ def one_xml(folder):
     return folder / "set/Annotations/train0.xml"
 
 
+def via_table(folder):
+    (folder / "via.csv").write_text(
+        "filename,file_size,file_attributes,region_count,region_id,region_shape_attributes,region_attributes\n"
+        'a.jpg,1,"{}",1,0,"{""name"":""rect"",""x"":1,""y"":2,""width"":3,""height"":4}","{""class"":""dog""}"\n'
+    )
+    return folder
+
+
+def via_3(folder):
+    region = {"vid": "1", "flg": 0, "z": [], "xy": [2, 1, 2, 3, 4], "av": {"1": "dog"}}
+    (folder / "via.json").write_text(json.dumps({"project": {"pname": "set"}, "metadata": {"1_a": region}}))
+    return folder / "via.json"
+
+
+def sloth(folder):
+    rect = {"class": "rect", "x": 1.0, "y": 2.0, "width": 3.0, "height": 4.0}
+    image = {"class": "image", "filename": "a.jpg", "annotations": [rect]}
+    (folder / "labels.json").write_text(json.dumps([image], indent=2))
+    return folder
+
+
+def dota(folder):
+    (folder / "labelTxt").mkdir()
+    lines = "imagesource:GoogleEarth\ngsd:0.1\n2753 2408 2861 2385 2888 2468 2805 2502 large-vehicle 0\n"
+    (folder / "labelTxt/P0001.txt").write_text(lines)
+    return folder
+
+
+def supervisely(folder):
+    points = {"exterior": [[1, 2], [4, 6]], "interior": []}
+    (folder / "ann").mkdir()
+    (folder / "ann/a.jpg.json").write_text(
+        json.dumps({"size": {"height": 9, "width": 9}, "objects": [{"classTitle": "dog", "points": points}]})
+    )
+    return folder
+
+
+def supervisely_project(folder):
+    classes = [{"title": "dog", "shape": "rectangle", "color": "#FF0000"}]
+    (folder / "meta.json").write_text(json.dumps({"classes": classes, "tags": [], "projectType": "images"}))
+    (folder / "one").mkdir()
+    supervisely(folder / "one")
+    return folder
+
+
 def kitti(folder):
     (folder / "label_2").mkdir()
     return folder
@@ -57,6 +102,12 @@ def kitti(folder):
 
 CASES = {
     via: ("VGG Image Annotator", "COCO format"),
+    via_table: (".csv of the VGG Image Annotator", "Import Annotations (from csv)"),
+    via_3: ("VGG Image Annotator 3", "image,xmin,ymin,xmax,ymax,class"),
+    sloth: ("Sloth", "x + width, y + height"),
+    dota: ("DOTA", "upright boxes around them"),
+    supervisely: ("a project of Supervisely", "Export to COCO"),
+    supervisely_project: ("a project of Supervisely", "Export to Pascal VOC"),
     create_ml: ("Create ML", "export"),
     tfrecord: ("TFRecord", "-if tf_detection_api -f coco"),
     yolo: ("YOLO's text files without their .yaml", "data.yaml with the lines `train: images` and `names: ["),

@@ -170,6 +170,28 @@ def test_the_file_name_in_an_xml_names_its_image(tmp_path, stated):
     assert found_files(folder) == [folder / "Annotations/000.xml"]
 
 
+@pytest.mark.parametrize(
+    ("stated", "name"),
+    [
+        ("my%20photo.png", "my photo.png"),
+        ("photo.bmp", "photo.png"),
+        ("e\u0301t\u00e9.png", "\u00e9t\u00e9.png"),
+    ],
+)
+def test_an_image_whose_name_is_alike_is_found(tmp_path, stated, name):
+    folder = voc(tmp_path / "set", {"000": f"<annotation><filename>{stated}</filename>{annotation(thing())[12:]}"})
+    Image.new("RGB", (60, 40)).save(folder / "JPEGImages" / name)
+    assert read_voc(folder)[0].image == folder / "JPEGImages" / name
+    assert {each.check for each in examine(folder).findings} <= {"class-few", "xml-names-another-file"}
+
+
+def test_a_path_names_the_image_where_no_filename_does(tmp_path):
+    stated = "<filename></filename><path>C:\\sets\\photo.png</path>"
+    folder = voc(tmp_path / "set", {"000": f"<annotation>{stated}{annotation(thing())[12:]}"})
+    Image.new("RGB", (60, 40)).save(folder / "JPEGImages/photo.png")
+    assert read_voc(folder)[0].image == folder / "JPEGImages/photo.png"
+
+
 def test_the_image_of_the_xmls_own_stem_goes_first(tmp_path):
     folder = voc(tmp_path / "set", {"000": f"<annotation><filename>photo.png</filename>{annotation(thing())[12:]}"})
     for name in ("photo.png", "000.png"):

@@ -131,10 +131,24 @@ def test_a_key_that_names_no_further_images_is_no_split(tmp_path, key, value):
     assert read_splits(two_splits(tmp_path, key, value)) == ("train",)
 
 
+@pytest.mark.parametrize("key", ["splits", "data", "Paths"])
+def test_splits_may_stand_in_a_mapping(tmp_path, key):
+    path = yolo(tmp_path, "0 0.5 0.5 0.2 0.2", f"{key}:\n  train: images/train\n  val: images/val\nnames: [dog]\n")
+    assert read_splits(path) == ("train", "val") and len(read_yolo(path)) == 2
+
+
 def test_two_keys_of_one_split_are_refused(tmp_path):
     path = two_splits(tmp_path, "val: images/other\nvalid", "images/train")
     with pytest.raises(ValueError, match="val and valid are one split, val"):
         read_yolo(path)
+
+
+@pytest.mark.parametrize("write", [str.capitalize, str.upper])
+def test_folders_may_be_written_in_capitals(tmp_path, write):
+    path = yolo(tmp_path, "0 0.5 0.5 0.2 0.2", YAML.replace("images", write("images")))
+    for name in ("images", "labels"):
+        (tmp_path / name).rename(tmp_path / write(name))
+    assert len(read_yolo(path, split="train").boxes) == 1
 
 
 def test_labels_lie_in_labels_or_beside(tmp_path):
@@ -165,9 +179,9 @@ ALIASES = "a: &a [x, x]\nb: &b [*a, *a]\nnames: *b"
         ("train: images/train\nnames: [dog]\nnc: 2", "nc: got '2', names has 1 classes"),
         ("train: images/none\nnames: [dog]", "is neither a folder nor a text that lists images"),
         ("train: {a: b}\nnames: [dog]", "a folder is needed"),
-        ("names: [dog]", "has no usable image"),
+        ("names: [dog]", "names no images: it needs `train: FOLDER`, and its keys are 'names'"),
         ("train: labels/train\nnames: [dog]", "has no usable image"),
-        ('a: !!python/object/apply:os.system ["exit"]\nnames: [dog]', "has no usable image"),  # text, never called
+        ('a: !!python/object/apply:os.system ["exit"]\nnames: [dog]', "names no images"),  # text, never called
     ],
 )
 def test_a_yaml_that_cannot_be_used_is_named_with_what_it_lacks(tmp_path, yaml, fault):

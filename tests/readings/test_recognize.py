@@ -51,6 +51,47 @@ def test_rows_of_one_class_are_no_finished_detections(tmp_path: Path, head: np.n
     assert layout_of(candidate).family == family
 
 
+@pytest.mark.parametrize("last", [[0.9], [0.9, 0.1, 0.0], [0.01, 0.02, 0.9], [0.0] * 79 + [0.9]])
+def test_rows_without_objectness_may_stand_on_their_side(tmp_path: Path, last: list[float]) -> None:
+    """[B, N, 4 + K], which has the shape of [B, N, 5 + K] with a class less."""
+    candidate = opened(write(tmp_path / "v8.onnx", {"output0": filled([*center(), *last])}))
+    assert best(candidate) == (ANSWER, pytest.approx(0.9), int(np.argmax(last)))
+    assert layout_of(candidate).family == "YOLOv8 or later"
+
+
+@pytest.mark.parametrize(("classes", "family"), [(80, "YOLOX"), (3, None)])
+def test_an_objectness_without_a_class_is_no_class(tmp_path: Path, classes: int, family: str | None) -> None:
+    """Of a YOLOX without its decoding, which has no object of its classes: 80 are COCO's, others leave it open."""
+    path = write(tmp_path / "raw.onnx", {"output": rows([1, 1, 2, 2, 0.9, *[0.0] * classes])})
+    if family is None:
+        assert refused(path).id == "onnx-contradicted"
+    else:
+        assert layout_of(opened(path)).family == family
+
+
+def test_rows_with_objectness_on_their_side_are_refused(tmp_path: Path) -> None:
+    """[B, 5 + 1, N], which has the shape of a head without objectness with two classes."""
+    head = filled([*center(), 0.95, 0.99]).transpose(0, 2, 1).copy()
+    error = refused(write(tmp_path / "v5.onnx", {"output0": head}))
+    assert error.id == "onnx-contradicted" and "as objectness would be" in error.message
+
+
+def test_two_classes_without_objectness_are_read(tmp_path: Path) -> None:
+    head = filled([*center(), 0.02, 0.9]).transpose(0, 2, 1).copy()
+    assert best(opened(write(tmp_path / "v8.onnx", {"output0": head}))) == (ANSWER, pytest.approx(0.9), 1)
+
+
+def test_rows_of_efficientdet_are_refused_with_their_layout(tmp_path: Path) -> None:
+    x1, y1, x2, y2 = BOX
+    found = rows([0, y1, x1, y2, x2, 0.9, 3], 100)
+    path = write(tmp_path / "automl.onnx", {"detections": found})
+    error = refused(path)
+    assert error.id == "onnx-layout" and "yxyx or xywh" in error.message
+    columns = (("detections", ("image", "box", "score", "label")),)
+    layout = FileLayout(family="AutoML", outputs=OutputLayout(columns=columns, box="yxyx", first_label=1))
+    assert best(opened(path, layout=layout)) == (ANSWER, pytest.approx(0.9), 2)
+
+
 def test_finished_rows_are_still_read(tmp_path: Path) -> None:
     candidate = opened(write(tmp_path / "end.onnx", {"output0": rows([*BOX, 0.9, 3], 300)}))
     assert best(candidate) == (ANSWER, pytest.approx(0.9), 3) and layout_of(candidate).outputs.suppressed

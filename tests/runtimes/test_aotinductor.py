@@ -1,6 +1,5 @@
 """AOTInductor as a runtime: detectors of the catalogue compiled into the cache, and what its code must not read."""
 
-from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -11,21 +10,11 @@ from runtime_subject import IMAGES, assert_same_boxes, narrow_weights, opened, r
 
 from made_packages import SIDE, write_package
 from paretodet.errors import InputError
-from paretodet.export import cache
 from paretodet.extras import MissingExtra
 from paretodet.opening import open_candidate
 from paretodet.runtimes import aotinductor
 from paretodet.runtimes.aotinductor import AotInductor, AotInductorProgram
 from paretodet.runtimes.table import RUNTIMES
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """The cache of these tests."""
-    folder = tmp_path_factory.mktemp("cache")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv(cache.VARIABLE, str(folder))
-        yield folder
 
 
 @pytest.fixture
@@ -86,7 +75,7 @@ def test_other_networks_are_refused() -> None:
 
 @pytest.mark.full
 @pytest.mark.parametrize("name", ["yolo_v3_tiny-96", "retinanet-resnet50-128", "cascade_rcnn-resnet50-128"])
-def test_detectors_find_what_they_find_in_eager(name: str, folder: Path, tmp_path: Path) -> None:
+def test_detectors_find_what_they_find_in_eager(name: str, own_cache: Path, tmp_path: Path) -> None:
     path = narrow_weights(name, tmp_path)
     candidate, eager = (opened(path, runtime, fit="stretch") for runtime in ("aotinductor", "eager"))
     facts = candidate.facts()
@@ -95,7 +84,7 @@ def test_detectors_find_what_they_find_in_eager(name: str, folder: Path, tmp_pat
 
 
 @pytest.mark.full
-def test_a_detector_at_capacity_has_no_threshold(folder: Path) -> None:
+def test_a_detector_at_capacity_has_no_threshold(own_cache: Path) -> None:
     """Minus infinity, which torch would write as text into the package."""
     found = run(open_candidate("yolo_v3_tiny-96", runtime="aotinductor"), IMAGES[:1])
     wanted = run(open_candidate("yolo_v3_tiny-96"), IMAGES[:1])

@@ -1,7 +1,7 @@
 """Networks compiled by Inductor: what eager PyTorch finds, their facts, and what is refused."""
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,6 @@ from torch.fx import GraphModule
 from paretodet.bench.candidate import ModelInfo
 from paretodet.candidate import NetworkCandidate
 from paretodet.config import CandidateConfig
-from paretodet.export import cache
 from paretodet.export.inductor import CACHE_VARIABLE
 from paretodet.extras import MissingExtra
 from paretodet.network import TorchNetwork
@@ -27,15 +26,6 @@ from paretodet.types import Detections, Images
 
 CANVAS = Stretch(height=32, width=48)
 TWO_STAGES = "faster_rcnn-mobilenet_v1-96-s16-p8"
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """The cache of these tests."""
-    folder = tmp_path_factory.mktemp("cache")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv(cache.VARIABLE, str(folder))
-        yield folder
 
 
 class Bright(nn.Module):
@@ -93,7 +83,7 @@ def interpreted(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("torch._inductor.compile_fx.compile_fx_inner", run_graph)
 
 
-def test_it_finds_what_eager_finds(folder: Path, interpreted: None) -> None:
+def test_it_finds_what_eager_finds(own_cache: Path, interpreted: None) -> None:
     """Also in a batch that is not full."""
     candidate, eager = NetworkCandidate(network(), Compiled(batch=2)), NetworkCandidate(network(), Eager())
     for count in (1, 2, 3):
@@ -106,7 +96,7 @@ def test_it_finds_what_eager_finds(folder: Path, interpreted: None) -> None:
     assert facts.artefact != eager.facts().artefact
 
 
-def test_bf16_is_read_from_the_frozen_graph(folder: Path, interpreted: None) -> None:
+def test_bf16_is_read_from_the_frozen_graph(own_cache: Path, interpreted: None) -> None:
     candidate = NetworkCandidate(network(), Compiled(precision="bf16"))
     assert candidate.facts().precision_layers == {"bf16": 2}
     found, wanted = (run(each, IMAGES[:1]) for each in (candidate, NetworkCandidate(network(), Eager())))
@@ -115,16 +105,16 @@ def test_bf16_is_read_from_the_frozen_graph(folder: Path, interpreted: None) -> 
 
 
 @pytest.mark.full
-def test_its_files_are_in_the_cache(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_its_files_are_in_the_cache(own_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(CACHE_VARIABLE, "elsewhere")
     candidate = NetworkCandidate(network(), Compiled())
     assert os.environ[CACHE_VARIABLE] == "elsewhere" and not Path("elsewhere").exists()
-    (entry,) = (path for path in folder.iterdir() if path.is_dir())
+    (entry,) = (path for path in own_cache.iterdir() if path.is_dir())
     assert len(list(entry.rglob("*.cpp"))) > 0
     assert_equal(run(candidate, IMAGES[:1]), run(NetworkCandidate(network(), Eager()), IMAGES[:1]))
 
 
-def test_a_network_that_is_no_single_graph_is_refused(folder: Path) -> None:
+def test_a_network_that_is_no_single_graph_is_refused(own_cache: Path) -> None:
     with pytest.raises(ValueError, match="^runtime: Branching cannot be compiled as one graph"):
         NetworkCandidate(network(Branching), Compiled())
 
@@ -150,7 +140,7 @@ def test_an_option_that_it_lacks_is_named(option: str, value: str) -> None:
 
 @pytest.mark.full
 @pytest.mark.parametrize("name", ["ssd-mobilenet_v1-96", "yolo_v3_tiny-96", "retinanet-resnet50-128", TWO_STAGES])
-def test_detectors_find_what_they_find_in_eager(folder: Path, tmp_path: Path, name: str) -> None:
+def test_detectors_find_what_they_find_in_eager(own_cache: Path, tmp_path: Path, name: str) -> None:
     path = narrow_weights(name, tmp_path)
     candidate, eager = opened(path, "compiled"), opened(path, "eager")
     assert candidate.facts().precision_layers.keys() == {"fp32"}
@@ -158,13 +148,13 @@ def test_detectors_find_what_they_find_in_eager(folder: Path, tmp_path: Path, na
 
 
 @pytest.mark.full
-def test_a_detector_of_the_hub_finds_what_it_finds_in_eager(folder: Path) -> None:
+def test_a_detector_of_the_hub_finds_what_it_finds_in_eager(own_cache: Path) -> None:
     found, wanted = (run(open_candidate("hf:deimv2-atto", runtime=each), IMAGES[:1]) for each in ("compiled", "eager"))
     assert torch.allclose(found.scores, wanted.scores, atol=1e-4)
 
 
 @pytest.mark.full
-def test_a_darknet_cfg_finds_what_it_finds_in_eager(folder: Path, data_folder: Path) -> None:
+def test_a_darknet_cfg_finds_what_it_finds_in_eager(own_cache: Path, data_folder: Path) -> None:
     cfg = data_folder / "darknet" / "cfg" / "yolov3-tiny.cfg"
     found, wanted = (run(open_candidate(str(cfg), runtime=each), IMAGES[:1]) for each in ("compiled", "eager"))
     assert torch.allclose(found.scores, wanted.scores, atol=1e-4)

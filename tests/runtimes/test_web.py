@@ -83,9 +83,8 @@ def test_an_error_of_the_page_is_one_sentence_with_an_id(tmp_path: Path) -> None
         )
         made = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 17)], ir_version=9)
         onnx.save(made, tmp_path / operator)
-    with pytest.raises(InputError, match=r"Addition: onnxruntime-web cannot load it \(.+\)") as refused:
+    with pytest.raises(InputError, match=r"Addition: onnxruntime-web lacks operator Addition \[operator-missing\]"):
         WebProgram(tmp_path / "Addition", threads=1)
-    assert refused.value.id == "graph-failed"
     program = WebProgram(tmp_path / "Add", threads=1)
     assert [(port.name, list(port.shape), port.type) for port in program.inputs] == [
         ("a", ["n", 4], "tensor(float)"),

@@ -256,6 +256,13 @@ def test_a_missing_library_is_named_with_its_extra(monkeypatch: pytest.MonkeyPat
         open_candidate(MODEL)
 
 
+@pytest.mark.parametrize("file", ["best.safetensors", "weights.safetensors", "config.json"])
+def test_a_folder_is_no_detector_but_a_file_in_it_may_be(file: str, tmp_path: Path) -> None:
+    (tmp_path / file).touch()
+    with pytest.raises(UnknownName, match=rf"is a folder, not a detector; give the file in it, .*{file} \[name-unk"):
+        check(str(tmp_path))
+
+
 def test_checking_builds_nothing_and_passes_what_can_be_opened(tmp_path: Path) -> None:
     for name in (SSD, MODEL, "any.module:make"):
         assert check(name) == name

@@ -15,6 +15,7 @@ def reproduce(
     weights: options.RowWeights = None,
     calibration: options.RowCalibration = None,
     images: options.Images = None,
+    trust: options.Trust = None,
     store: options.Store = options.DEFAULT_STORE,
     json: options.Json = False,
 ) -> None:
@@ -24,16 +25,15 @@ def reproduce(
     """
     from paretodet.bench.job import Plan
     from paretodet.bench.synthetic_images import IMAGE_COUNT
-    from paretodet.config import CandidateConfig
     from paretodet.media.photographs import photographs
-    from paretodet.opening import job
+    from paretodet.opening import config_of_row, job
     from paretodet.records.compare import reproduced
     from paretodet.records.measurement import accuracy_of
     from paretodet.sweep.measuring import measure_once
     from paretodet.sweep.read import find_row
 
     old = find_row(store, row)
-    config = CandidateConfig.from_json(old.job, weights=weights, calibration=calibration)
+    config = config_of_row(old.job, weights=weights, calibration=calibration, trust=trust)
     again = job(config, images=photographs(images, limit=IMAGE_COUNT * config.batch).paths)
     again = replace(again, about=accuracy_of(old))  # the accuracy is of the same files: their hashes are compared
     with ProgressBar() as bar:

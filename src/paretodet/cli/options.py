@@ -209,7 +209,8 @@ Trust = Annotated[
     bool | None,
     Option(
         "--trust",
-        help="Open what can run code of its author (.torchscript, some .pt2, bundles of aotinductor).",
+        help="Open what can run code of its author (.torchscript, some .pt2, bundles of aotinductor; in reproduce, "
+        "module:make too).",
         show_default="it is refused",
     ),
 ]

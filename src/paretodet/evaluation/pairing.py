@@ -5,26 +5,32 @@ The images of most formats have no ids, so their rows are paired by file name: `
 image that happens to have this number here.
 """
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 from pathlib import PurePosixPath
 from typing import Any, NamedTuple
+from unicodedata import normalize
 
 import numpy as np
 
 from paretodet.errors import InputError
+from paretodet.images import SUFFIXES, UNREAD
 from paretodet.labels.builder import by_value, real_by_value
 from paretodet.labels.model import Labels
 from paretodet.labels.overlaps import overlaps
 
 Row = dict[str, Any]
 OPTIONAL = ("segmentation", "bbox")
-EMPTY: tuple[Any, ...] = (None, "", [], {}, [[]])
+EMPTY: tuple[Any, ...] = (None, "", [], {})
 IMAGE_NAMES = ("file_name", "filename", "image_name", "image")
 CATEGORY_NAMES = ("category_name", "category")
 SURE = 9  # times as many boxes must agree with one numbering of the categories as with the other
 ENOUGH = 3  # boxes
+MANY, CLEAR = 10, 0.9  # boxes, and their share, that show another numbering of the categories
 AT = 0.5  # IoU
 TRIED = 10_000  # rows
+FEW = 3  # elements of a list that may all be empty
 
 
 class Paired(NamedTuple):
@@ -40,8 +46,12 @@ def pair_results(rows: Sequence[Any], labels: Labels) -> Paired:
     objects = [row for row in kept if isinstance(row, dict)]
     images, first = _image_ids(objects, labels)
     placed = [row if key is None else row | {"image_id": key} for row, key in zip(objects, images, strict=True)]
+    placed = _of_names(placed, labels)
     categories, second = _category_ids(placed, labels)
-    by_place = iter([_with_category(row, categories) for row in placed])
+    numbered = [_with_category(row, categories) for row in placed]
+    if _by_name(placed, labels) is None:
+        _check_numbering(numbered, labels)
+    by_place = iter(numbered)
     return Paired([next(by_place) if isinstance(row, dict) else row for row in kept], (*first, *second))
 
 
@@ -74,6 +84,9 @@ def _without_empty(row: Any) -> Any:
 
 
 def _is_empty(value: Any) -> bool:
+    """Whether nothing is in it, nor in the lists in it."""
+    if isinstance(value, list):
+        return all(map(_is_empty, value)) if len(value) <= FEW else False
     return value in EMPTY or isinstance(value, dict) and value.get("counts") in EMPTY
 
 
@@ -126,7 +139,7 @@ class _ImageNames:
     def __init__(self, labels: Labels) -> None:
         self._keys, self._numbers = dict[str, int | None](), dict[int, int | None]()
         for place, key in enumerate(labels.keys.tolist()):
-            path = PurePosixPath(labels.name(place).replace("\\", "/"))
+            path = _path(labels.name(place))
             for ends in {end for name in (path, path.with_suffix("")) for end in _ends(name)} if path.name else ():
                 self._keys[ends] = None if self._keys.get(ends, key) != key else key
             if path.stem.isdecimal():
@@ -134,10 +147,24 @@ class _ImageNames:
                 self._numbers[number] = None if self._numbers.get(number, key) != key else key
 
     def find(self, name: str) -> int | None:
-        """The only image whose path ends as `name` does, in as many parts as possible."""
-        return next(
-            (self._keys[end] for end in _ends(PurePosixPath(name.replace("\\", "/"))) if end in self._keys), None
-        )
+        """The only image whose path ends as `name` does, in as many parts as possible; if there is none, with another
+        suffix, then in capitals or not.
+        """
+        path = _path(name)
+        stem = path.with_suffix("") if path.suffix.lower() in (*SUFFIXES, *UNREAD) else path
+        ends = [*_ends(path), *_ends(stem)]
+        found = next((self._keys[end] for end in ends if end in self._keys), None)
+        if found is not None or any(end in self._keys for end in ends):
+            return found
+        return next((key for end in ends if (key := self._folded.get(end.casefold())) is not None), None)
+
+    @cached_property
+    def _folded(self) -> dict[str, int | None]:
+        """Images by the ends of their paths without regard to capitals."""
+        folded = dict[str, int | None]()
+        for end, key in self._keys.items():
+            folded[end.casefold()] = None if folded.get(end.casefold(), key) != key else key
+        return folded
 
     def number(self, stem: int) -> int | None:
         """The only image whose stem is this number."""
@@ -145,6 +172,11 @@ class _ImageNames:
 
     def is_ambiguous(self, name: str) -> bool:
         return name in self._keys and self._keys[name] is None
+
+
+def _path(name: str) -> PurePosixPath:
+    """With the characters that look alike written alike, as file systems differ in that."""
+    return PurePosixPath(normalize("NFC", name.replace("\\", "/")))
 
 
 def _ends(path: PurePosixPath) -> list[str]:
@@ -168,6 +200,42 @@ def _category_ids(rows: Sequence[Row], labels: Labels) -> tuple[Mapping[int, int
         note = "the results count categories from 0, in the order of the ids that the labels have"
         return {key: sorted(ids)[key] for key in values}, (note,)
     return {}, ()
+
+
+def _of_names(rows: list[Row], labels: Labels) -> list[Row]:
+    """Rows whose `category_id` is the name of a category, with its number; as they are if one is none."""
+    known = {name: key for key, name in labels.categories.items()}
+    stated = {row.get("category_id") for row in rows if isinstance(row.get("category_id"), str)}
+    if not stated or not stated <= known.keys() or all(_whole(name) is not None for name in stated):
+        return rows
+    return [row | {"category_id": known.get(str(row.get("category_id")), row.get("category_id"))} for row in rows]
+
+
+def _check_numbering(rows: Sequence[Row], labels: Labels) -> None:
+    """Raises InputError if boxes that lie on labeled objects show that the results number the categories otherwise:
+    nearly all of a number lie on objects of one other category, which differs from number to number.
+    """
+    truth, seen = _Objects(labels), dict[int, Counter[int]]()
+    for row in rows[:TRIED]:
+        number, label = _number_of(row), truth.at(row)
+        if number is not None and label is not None:
+            seen.setdefault(number, Counter())[labels.category_ids[label]] += 1
+    total = sum(each.total() for each in seen.values())
+    meant = {number: each.most_common(1)[0] for number, each in seen.items()}
+    fitting = sum(count for _, count in meant.values())
+    others = len({key for key, _ in meant.values()}) == len(meant) and all(
+        key != own for own, (key, _) in meant.items()
+    )
+    if len(meant) < 2 or total < MANY or not others or fitting < CLEAR * total:
+        return
+    names = labels.categories
+    shown = ", ".join(f"{number} lies on {names[key]!r:.40}" for number, (key, _) in sorted(meant.items())[:3])
+    stated = ", ".join(f"{number} {names[number]!r:.40}" for number in sorted(meant)[:3] if number in names)
+    raise InputError(
+        f"results: category_id is numbered otherwise than the labels: {shown} in {fitting} of {total} boxes, and the "
+        f"labels have {stated}: write category_name into every row",
+        "label-unknown",
+    )
 
 
 def _by_name(rows: Sequence[Row], labels: Labels) -> dict[int, int] | None:

@@ -22,7 +22,7 @@ PT2 = {"fp32": "detector.pt2", "bf16": "detector.bf16.pt2"}
 AOTINDUCTOR = {"fp32": "aotinductor.pt2", "bf16": "aotinductor.bf16.pt2"}
 ONNX_PARTS, TORCHSCRIPT_PARTS, TORCHSCRIPT = "parts.onnx", "parts.torchscript", "whole.torchscript"
 PTE_PARTS, TFLITE_PARTS = "parts.pte", "parts.tflite"
-PT2_WHOLE, PT2_PARTS = "whole.pt2", "parts.pt2"
+PT2_WHOLE, PT2_PARTS = "unselected.pt2", "parts.pt2"
 _SPEC, _WEIGHTS = "spec.json", "weights.safetensors"
 _LIBRARIES = {
     **dict.fromkeys((*PT2.values(), *AOTINDUCTOR.values()), ("torch",)),
@@ -45,9 +45,10 @@ def exported_graph(detector: Detector, *, batch: int, form: str = GRAPH) -> Entr
     `form` is GRAPH, the file of that name with the whole detector as ONNX; PTE, TFLITE, TORCHSCRIPT or one of PT2, the
     same up to its suppression (`export.unselected`) for ExecuTorch, LiteRT, ncnn or torch, PT2 in its precision; or the
     detector's parts (`export.parts`) as ONNX_PARTS, TORCHSCRIPT_PARTS, PTE_PARTS or TFLITE_PARTS. PT2_WHOLE and
-    PT2_PARTS are PTE and PTE_PARTS as quantizers take them, and AOTINDUCTOR the whole detector as native code for this
-    processor (`export.aotinductor`), in its precision. A separate process writes it, so that the exporter's memory
-    is not counted as the detector's. Raises ValueError if the detector cannot be exported.
+    PT2_PARTS are PTE and PTE_PARTS as quantizers take them, the first one in a file `detector.pt2`, and AOTINDUCTOR the
+    whole detector as native code for this processor (`export.aotinductor`), in its precision. A separate process
+    writes it, so that the exporter's memory is not counted as the detector's. Raises ValueError if the detector
+    cannot be exported.
     """
     key: dict[str, Any] = {
         "kind": form,
@@ -110,8 +111,9 @@ def write_graph(source: Path, folder: Path, form: str, batch: int) -> None:
         from paretodet.export import executorch
 
         if form in (PTE, PT2_WHOLE):
-            write = executorch.unselected_to_pte if form == PTE else executorch.unselected_to_pt2
-            return write(detector, folder / form, batch=batch)
+            if form == PTE:
+                return executorch.unselected_to_pte(detector, folder / PTE, batch=batch)
+            return executorch.unselected_to_pt2(detector, folder / PT2["fp32"], batch=batch)
         write_parts = executorch.parts_to_pte if form == PTE_PARTS else executorch.parts_to_pt2
         return write_parts(detector, folder, batch=batch)
     if form in (TFLITE_PARTS, TFLITE):

@@ -61,8 +61,22 @@ def _convert(source: Path, target: Path, shape: Sequence[int]) -> None:
     if done.returncode or not param.is_file():
         last = (done.stderr.strip().splitlines() or ["no message"])[-1]
         raise InputError(f"runtime: pnnx cannot convert this network ({last})", "export-failed")
-    if foreign := sorted(each.type for each in read_layers(param) if "." in each.type or "::" in each.type):
-        raise InputError(f"runtime: ncnn cannot run operator {foreign[0]}", "graph-failed")
+    if foreign := _foreign(param):
+        raise InputError(f"runtime: ncnn lacks operator {foreign}", "operator-missing")
+
+
+def _foreign(param: Path) -> str | None:
+    """The first operator that pnnx left as it is in torch, and where it stands; None if ncnn has all of them.
+
+    Such a line has numbers that `read_layers` does not know.
+    """
+    _, _, *lines = param.read_text(encoding="utf-8").splitlines()
+    products = 0
+    for kind, name, *_ in map(str.split, filter(str.strip, lines)):
+        if "." in kind or "::" in kind:
+            return f"{kind} of layer {name!r}, which follows {products} layers with weights"
+        products += kind in LAYERS
+    return None
 
 
 def read_layers(param: Path) -> list[NcnnLayer]:

@@ -3,12 +3,21 @@
 import os
 from functools import cached_property
 from pathlib import Path, PurePosixPath
+from unicodedata import normalize
+from urllib.parse import unquote
 
 from paretodet.errors import InputError
 from paretodet.images import SUFFIXES, UNREAD, read_size
 from paretodet.labels.rle import Size
 
 MOST = 10_000_000  # files that are listed
+
+
+def alike(name: str) -> str:
+    """The same for names that differ in how an accent is composed, or in what is escaped (%20); with capitals as they
+    are, since two images may differ in them.
+    """
+    return normalize("NFC", unquote(name))
 
 
 class ImageIndex:
@@ -21,7 +30,7 @@ class ImageIndex:
         """The path from `folder` of the image that a file of labels in the folder `near` (from `folder`) calls so.
 
         That is the file of this name in `near` or in `folder`; else the only one whose path ends as `stated` does, in
-        as many parts as possible, with another suffix or none too.
+        as many parts as possible, with another suffix or none too; else the only one whose path is alike.
         """
         path = PurePosixPath(stated.replace("\\", "/"))
         for place in dict.fromkeys((near, "")):
@@ -29,7 +38,9 @@ class ImageIndex:
                 return name
         parts = [part for part in path.parts if part not in ("/", ".", "..")]
         ends = ["/".join(parts[start:]) for start in range(len(parts))]
-        return next((found for end in (*ends, *map(_stem, ends)) if (found := self._ends.get(end))), None)
+        ends = [*ends, *map(_stem, ends)]
+        exact = next((found for end in ends if (found := self._ends.get(end))), None)
+        return exact or next((found for end in ends if (found := self._alike.get(alike(end)))), None)
 
     def size(self, name: str | None, stated: Size | None) -> Size:
         """The stated size, else that of the file. Raises InputError if there is neither."""
@@ -60,6 +71,14 @@ class ImageIndex:
             ends = ["/".join(parts[start:]) for start in range(len(parts))]
             for end in {*ends, *map(_stem, ends)}:
                 found[end] = "" if found.get(end, name) != name else name
+        return found
+
+    @cached_property
+    def _alike(self) -> dict[str, str]:
+        """Name by what every end of its path is alike to; empty if several are."""
+        found = dict[str, str]()
+        for end, name in self._ends.items():
+            found[alike(end)] = "" if found.get(alike(end), name) != name else name
         return found
 
 

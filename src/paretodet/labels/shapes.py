@@ -9,7 +9,20 @@ import numpy as np
 from paretodet.errors import InputError
 from paretodet.labels.rle import MAX_OUTLINE, Size, pack
 
+MARKS = ("iscrowd", "is_crowd", "difficult", "ignore", "isgroupof", "is_group_of")  # neither to be found nor a mistake
 NO_OUTLINE: tuple[bytes, Size] = (b"", (0, 0))
+
+
+def is_marked(fields: Any) -> bool:
+    """Whether one of the fields is such a mark, and set."""
+    if not isinstance(fields, dict):
+        return False
+    return any(
+        isinstance(name, str)
+        and name.lower() in MARKS
+        and (value is True or str(value).strip().lower() in ("1", "true", "1.0"))
+        for name, value in fields.items()
+    )
 
 
 class DrawnShape(NamedTuple):

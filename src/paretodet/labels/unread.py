@@ -16,11 +16,20 @@ from paretodet.reading import is_file
 HEAD = 2**16
 LISTED = 2000  # files of a folder that are looked at
 VIA = (b'"regions"', b'"shape_attributes"')  # texts that files of a tool begin with
+VIA_3 = (b'"vid"', b'"xy"', b'"av"')
+SLOTH = (b'"class"', b'"filename"', b'"annotations"', b'"x"')
 VOTT = (b'"asset"', b'"regions"', b'"boundingBox"')
 CREATE_ML = (b'"coordinates"', b'"annotations"', b'"image')
 BDD = (b'"box2d"', b'"category"')
 SUPERVISELY = (b'"classTitle"', b'"points"')
-JSON = (VIA, VOTT, CREATE_ML, BDD, SUPERVISELY)
+SUPERVISELY_META = (b'"classes"', b'"tags"', b'"title"', b'"shape"')
+JSON = (VIA, VIA_3, VOTT, CREATE_ML, BDD, SUPERVISELY, SUPERVISELY_META, SLOTH)
+LOOKED = 20  # files of a kind that are opened
+VIA_COLUMNS = b"region_shape_attributes"  # of its .csv
+DOTA = re.compile(
+    rb"\s*(-?[\d.]+\s+){8}[A-Za-z][\w-]*(\s+\d)?\s*"
+)  # four corners, a class, and whether it is difficult
+CSV_LINE = "image,xmin,ymin,xmax,ymax,class"
 LINE = re.compile(rb"\s*\d+(\.0*)?(\s+[\d.e+-]+){4,}\s*")
 
 
@@ -57,14 +66,28 @@ def _named(*patterns: str) -> Callable[[Path], bool]:
     return lambda path: any(each.match(pattern) for each in _files(path) for pattern in patterns)
 
 
-def _json_with(texts: tuple[bytes, ...]) -> Callable[[Path], bool]:
-    """Whether the first JSON file begins with all of these."""
+def _with_suffix(path: Path, suffix: str) -> Iterator[Path]:
+    return islice((each for each in _files(path) if each.suffix.lower() == suffix), LOOKED)
+
+
+def _json_with(*kinds: tuple[bytes, ...]) -> Callable[[Path], bool]:
+    """Whether one of the first JSON files begins with all texts of a kind."""
 
     def seen(path: Path) -> bool:
-        first = next((each for each in _files(path) if each.suffix.lower() == ".json"), None)
-        return first is not None and all(text in _head(first) for text in texts)
+        heads = map(_head, _with_suffix(path, ".json"))
+        return any(all(text in head for text in texts) for head in heads for texts in kinds)
 
     return seen
+
+
+def _is_via_table(path: Path) -> bool:
+    return any(VIA_COLUMNS in _head(file) for file in _with_suffix(path, ".csv"))
+
+
+def _is_dota(path: Path) -> bool:
+    """Whether one of the first three lines of a text is one of its lines: two may say where the image is from."""
+    heads = (_head(file).splitlines() for file in _with_suffix(path, ".txt"))
+    return any(DOTA.fullmatch(line) for lines in heads for line in lines[:3])
 
 
 def is_foreign_json(file: Path) -> bool:
@@ -83,8 +106,7 @@ def _head(file: Path) -> bytes:
 
 def _is_yolo(path: Path) -> bool:
     """Whether texts of its lines lie there."""
-    texts = (each for each in _files(path) if each.suffix.lower() == ".txt")
-    heads = (_head(each).splitlines() for each in islice(texts, 20))
+    heads = (_head(each).splitlines() for each in _with_suffix(path, ".txt"))
     return path.is_dir() and any(lines and LINE.fullmatch(lines[0]) for lines in heads)
 
 
@@ -114,7 +136,32 @@ UNREAD = (
     UnreadFormat(
         "a project of the VGG Image Annotator",
         _json_with(VIA),
-        lambda path: "save it with Annotation > Export Annotations (COCO format)",
+        lambda path: "open it there and save it with Annotation > Export Annotations (COCO format)",
+    ),
+    UnreadFormat(
+        "a .csv of the VGG Image Annotator",
+        _is_via_table,
+        lambda path: (
+            "load it there with Annotation > Import Annotations (from csv), then Export Annotations (COCO format)"
+        ),
+    ),
+    UnreadFormat(
+        "a project of the VGG Image Annotator 3",
+        _json_with(VIA_3),
+        lambda path: f"its version 2 exports COCO; or write every `xy` [2, x, y, width, height] as a line {CSV_LINE}",
+    ),
+    UnreadFormat(
+        "Sloth's JSON",
+        _json_with(SLOTH),
+        lambda path: f"write a .csv with the header {CSV_LINE} and a line for every rect: x, y, x + width, y + height",
+    ),
+    UnreadFormat(
+        "DOTA's text files, whose boxes are oriented",
+        _is_dota,
+        lambda path: (
+            f"for the upright boxes around them write a .csv with the header {CSV_LINE}: the least and the "
+            "greatest x and y of the four corners in every line"
+        ),
     ),
     UnreadFormat("an export of VoTT", _json_with(VOTT), _datumaro("vott_json")),
     UnreadFormat(
@@ -129,8 +176,8 @@ UNREAD = (
     ),
     UnreadFormat(
         "a project of Supervisely",
-        _json_with(SUPERVISELY),
-        lambda path: "export it there as COCO or Pascal VOC",
+        _json_with(SUPERVISELY, SUPERVISELY_META),
+        lambda path: "run its app Export to COCO, or Export to Pascal VOC, on it",
     ),
     UnreadFormat("WIDER FACE's text", _named("wider_face_*_bbx_gt.txt"), _datumaro("wider_face")),
     UnreadFormat("KITTI's text", lambda path: (path / "label_2").is_dir(), _datumaro("kitti")),

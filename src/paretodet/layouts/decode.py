@@ -62,7 +62,7 @@ def split(outputs: Mapping[str, Tensor], layout: OutputLayout) -> dict[str, Tens
             raise InputError(f"outputs: has no {name!r}, it has {', '.join(outputs)}", "onnx-layout")
         if words == COUNTED:
             continue
-        rows = _rows(outputs[name], words, layout.transposed)
+        rows = _rows(_by_anchor(outputs[name], words, layout), words, layout.transposed)
         widths = _widths(name, words, rows.shape[2])
         for word, part in zip(words, torch.split(rows, widths, dim=2), strict=True):
             parts.setdefault(word.partition(COUNT)[0], []).append(part)
@@ -74,6 +74,19 @@ def split(outputs: Mapping[str, Tensor], layout: OutputLayout) -> dict[str, Tens
         behind = torch.arange(lengths["score"])[:, None] >= outputs[name].reshape(-1, 1, 1)
         joined["score"] = joined["score"].masked_fill(behind, 0)
     return joined
+
+
+def _by_anchor(output: Tensor, words: tuple[str, ...], layout: OutputLayout) -> Tensor:
+    """Maps of anchors as rows [B, N, columns] by cells, then anchors; another output as it is.
+
+    Such maps are [B, A, H, W, columns], [B, H, W, A, columns], or [B, A * columns, H, W] of a box with other words.
+    """
+    count = len(layout.anchors[0]) if layout.anchors else 0
+    if count and output.ndim == 4 and "box" in words and len(words) > 1 and output.shape[1] % count == 0:
+        output = output.reshape(len(output), count, -1, *output.shape[2:]).permute(0, 1, 3, 4, 2)
+    if count and output.ndim == 5:
+        return (output if output.shape[1] != count else output.permute(0, 2, 3, 1, 4)).flatten(1, 3)
+    return output
 
 
 def _rows(output: Tensor, words: tuple[str, ...], transposed: bool) -> Tensor:
@@ -178,6 +191,9 @@ def _boxes(parts: Mapping[str, Tensor], layout: OutputLayout, canvas: tuple[int,
     elif layout.coding == "anchors":
         codes = 2 * (codes.sigmoid() if layout.activation != "none" else codes)
         center, half = points + (codes[..., :2] - 0.5) * steps, codes[..., 2:] ** 2 * sides / 2
+    elif layout.coding == "darknet":
+        inside = codes[..., :2].sigmoid() if layout.activation != "none" else codes[..., :2]
+        center, half = points + inside * steps, codes[..., 2:].exp() * sides / 2
     elif layout.coding == "linear":
         center, half = points + codes[..., :2] * first * sides, codes[..., 2:] * second * sides / 2
     else:

@@ -14,7 +14,8 @@ from paretodet.transforms.resize_policy import FITS, CornerLetterbox, Letterbox,
 
 BoxForm = Literal["xyxy", "yxyx", "cxcywh", "xywh"]
 Unit = Literal["pixels", "fractions"]  # of the canvas
-Coding = Literal["boxes", "grid", "distances", "pixel-distances", "priors", "linear", "anchors", "tanh"]
+Coding = Literal["boxes", "grid", "distances", "pixel-distances", "priors", "linear", "anchors", "darknet", "tanh"]
+OBLONG: tuple[Coding, ...] = ("anchors", "darknet")  # whose references have a width and a height
 Cells = Literal["up", "down"]
 Activation = Literal["none", "sigmoid", "softmax"]
 Background = Literal["none", "first", "last"]
@@ -73,8 +74,9 @@ class OutputLayout:
     `columns` gives for each output that is used the meaning of its last dimension, in order, as WORDS: "box" has 4
     columns, "center" and "size", which make a box, two, "objectness", "score", "label" and "image" one, "classes" (a
     score for each class), "bins" (a distribution for each side of a box) and "other" (not used) the rest, or the number
-    behind a "*". Outputs that hold the same word, such as one for each stride, are joined in order. "count" is the only
-    word of an output [B] or [B, 1]: how many rows of the others are detections.
+    behind a "*". Outputs that hold the same word, such as one for each stride, are joined in order. Maps [B, C, H, W]
+    of a "box" with other words hold those of every anchor one behind the other, where there are `anchors`. "count" is
+    the only word of an output [B] or [B, 1]: how many rows of the others are detections.
     """
 
     columns: tuple[tuple[str, tuple[str, ...]], ...]
@@ -83,14 +85,15 @@ class OutputLayout:
     unit: Unit = "pixels"
     coding: Coding = "boxes"  # "grid": offsets from cells and log sizes; "distances": from points to the four sides, in
     # cells or in pixels; "priors": SSD's; "linear": offsets and sizes in shares of priors (BlazeFace); "anchors":
-    # YOLOv5's, of sigmoids; "tanh": FastestDet's, a tanh of offsets from cells and a sigmoid of sizes as fractions
+    # YOLOv5's, of sigmoids; "darknet": YOLOv2's and v3's, a sigmoid of offsets from cells and log sizes of anchors;
+    # "tanh": FastestDet's, a tanh of offsets from cells and a sigmoid of sizes as fractions
     strides: tuple[int, ...] = ()  # of the cells, px; in the order of the rows
     offset: float = 0.5  # of a point inside its cell, in cells
     per_cell: int = 1  # rows of a cell, where it has no priors
     cells: Cells = "up"  # how side / stride is rounded
     priors: tuple[tuple[float, ...], ...] = ()  # sides of the square priors of each stride, px
     variances: tuple[float, ...] = (0.1, 0.2)  # of the codes of priors: of centers, and of sizes or of widths, heights
-    anchors: Anchors = ()  # of coding "anchors", or of "priors" that are not square
+    anchors: Anchors = ()  # of coding "anchors" and "darknet", or of "priors" that are not square
     peaks: bool = False  # whether a score counts only where its neighbors in the map are not higher (CenterNet)
     activation: Activation = "none"  # that is left to apply to classes and objectness
     background: Background = "none"  # a class that is none
@@ -128,7 +131,7 @@ class OutputLayout:
         _check(len(self.variances) in (2, 3), "variances: two or three numbers, of centers, sizes, or widths, heights")
         _check("bins" not in words or self.coding == "distances", "coding: bins are of distances")
         _check(not self.peaks or bool(self.strides), "peaks: are of maps, whose strides are needed")
-        oblong = self.coding == "anchors" or (self.coding == "priors" and bool(self.anchors))
+        oblong = self.coding in OBLONG or (self.coding == "priors" and bool(self.anchors))
         square = self.coding in ("priors", "linear") and not oblong
         for name, needed in (("priors", square), ("anchors", oblong)):
             expected = len(self.strides) if needed else 0
@@ -141,6 +144,11 @@ class OutputLayout:
     @property
     def needs_suppression(self) -> bool:
         return not self.suppressed
+
+    @property
+    def has_gaps(self) -> bool:
+        """Whether anchors are still to be filled in."""
+        return any(min(size) <= 0 for sizes in self.anchors for size in sizes)
 
     @property
     def one_image(self) -> bool:
@@ -206,10 +214,12 @@ class Reading:
     layout: FileLayout
     reasons: tuple[str, ...] = ()
     labels: tuple[str | None, ...] = ()
-    strength: int = 2  # of its evidence: 0 the file's metadata, or the user; 1 names and operators; 2 shapes
+    strength: int = 2  # of its evidence: 0 the file's metadata, or the user; 1 names and operators; 2 shapes;
+    # 3 shapes that mean something else as a rule
     pixels_known: bool = True  # False: nothing says how pixels are scaled
     policy: ResizePolicy | None = None  # in place of the layout's fit
     checked: bool = True  # False: the numbers are not looked at, as its exporter guarantees them
+    lacks: str = ""  # what only the user can add, so that the file is refused with this layout to fill in
 
     def __str__(self) -> str:
         return f"read as {self.layout if self.pixels_known else self.layout.geometry}"

@@ -11,6 +11,8 @@ from paretodet.layouts.layout import FileLayout, OutputLayout
 
 LOOKED = 100  # rows of the best scores
 FAINT = 0.05  # a score that a detection on a photograph has
+SURE, UNSURE = 0.5, 0.2  # scores of a clear object, and of none
+COCO = 80  # classes, which are no accident of a number of columns
 EDGE = 1e-3  # by which a score may leave 0..1, and a label a whole number
 FEW = 0.05  # of the rows that are looked at
 TINY = 2.0  # px: no detector finds only boxes that are smaller
@@ -46,6 +48,26 @@ def detected(outputs: Mapping[str, Tensor], layout: FileLayout, canvas: tuple[in
     """How many rows score as detections do."""
     scores = decode(outputs, layout.outputs, canvas).scores[0]
     return int((_top(scores) > FAINT).sum()) if scores.numel() else 0
+
+
+def doubt(outputs: Mapping[str, Tensor], layout: OutputLayout) -> str | None:
+    """What speaks against a head with or without objectness, if only the number of its columns speaks for it."""
+    parts = split(outputs, layout)
+    if layout.activation != "none" or not layout.needs_suppression or "classes" not in parts:
+        return None
+    classes = parts["classes"][0]
+    if classes.shape[1] == COCO:
+        return None
+    if "objectness" in parts:
+        objectness = parts["objectness"][0, :, 0]
+        best, sure = classes.amax(dim=1), objectness > SURE
+        if sure.any() and not sure.all() and float(best[sure].max()) < UNSURE:
+            return f"in all {int(sure.sum())} rows with an objectness above {SURE} no class is above {UNSURE}"
+    elif classes.shape[1] > 1 and layout.background == "none":
+        sure = classes[:, 1:].amax(dim=1) > SURE
+        if sure.any() and bool((classes[sure, 0] > SURE).all()):
+            return f"the first class is high in all {int(sure.sum())} rows in which another is, as objectness would be"
+    return None
 
 
 def _top(scores: Tensor) -> Tensor:

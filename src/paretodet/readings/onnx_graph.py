@@ -15,7 +15,7 @@ from paretodet.weights.wire import WireReader, mapped, text
 
 PRODUCER, VERSION, GRAPH, METADATA = 2, 3, 7, 14  # of ModelProto
 NODE, CONSTANT = 1, 5  # of GraphProto
-INPUTS, OUTPUTS, OPERATOR, ATTRIBUTES = 1, 2, 4, 5  # of NodeProto
+INPUTS, OUTPUTS, LABEL, OPERATOR, ATTRIBUTES = 1, 2, 3, 4, 5  # of NodeProto
 ATTRIBUTE, TENSOR, SUBGRAPH, INTEGERS = 1, 5, 6, 8  # of AttributeProto
 KERNEL = "kernel_shape"  # an attribute of convolutions
 TYPE, FLOATS, NAME, RAW = 2, 4, 8, 9  # of TensorProto
@@ -35,6 +35,7 @@ class Node:
     outputs: tuple[str, ...]
     inner: tuple[str, ...] = ()  # operators of its subgraphs
     kernel: tuple[int, ...] = ()  # sides of a convolution's; empty if it is not stated
+    name: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -136,6 +137,7 @@ def _node(reader: WireReader, message: memoryview) -> tuple[Node, memoryview]:
         inputs=tuple(map(text, fields.get(INPUTS, ()))),
         outputs=tuple(map(text, fields.get(OUTPUTS, ()))),
         inner=tuple(inner),
+        name=text(fields.get(LABEL, [memoryview(b"")])[-1]),
         kernel=next((found for each in fields.get(ATTRIBUTES, ()) if (found := _kernel(reader, each))), ()),
     )
     return node, message

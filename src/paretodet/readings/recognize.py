@@ -15,12 +15,13 @@ from paretodet.layouts.layout import BGR_BYTES, BYTES, FileLayout, Normalization
 from paretodet.media.photographs import photographs
 from paretodet.readings.conventions import CONVENTIONS
 from paretodet.readings.evidence import Evidence
-from paretodet.readings.look import contradiction, detected
+from paretodet.readings.look import contradiction, detected, doubt
 from paretodet.readings.model_info import as_stated
 from paretodet.transforms.resize_policy import ResizePolicy
 
 PHOTOGRAPHS = 4  # that are looked at, until one has a detection
 NAMED = 2  # readings in a message
+SHAPES = 2  # the strength of a reading that only shapes speak for
 KNOWN = (
     "YOLO's rows [B, N, 5 + K] or [B, 4 + K, N], finished rows [B, N, 6], boxes [B, N, 4] with scores and labels, "
     "dets [B, N, 5] with labels, boxes and logits, and the heads of face detectors, NanoDet, PicoDet and MMDetection"
@@ -54,6 +55,8 @@ def chosen(trials: Sequence[Trial], evidence: Evidence) -> Reading:
         message = f"outputs: got {evidence.described}; known are {KNOWN}"
         raise evidence.refusal(message, "onnx-layout")
     left = _strongest([trial for trial in trials if trial.against is None])
+    if lacks := next((trial.reading.lacks for trial in trials if trial.reading.lacks and not left), ""):
+        raise evidence.refusal(f"outputs: got {evidence.described}; they look like {lacks}", "onnx-layout")
     if not left:
         trials = sorted(trials, key=lambda trial: trial.reading.strength)[:NAMED]
         against = "; not ".join(f"{trial.reading}: {trial.against}" for trial in trials)
@@ -62,7 +65,7 @@ def chosen(trials: Sequence[Trial], evidence: Evidence) -> Reading:
         several = ", or ".join(str(trial.reading) for trial in left[:NAMED])
         raise evidence.refusal(f"outputs: got {evidence.described}; they may be {several}", "onnx-layout")
     reading = left[0].reading
-    if not left[0].detections and reading.strength == 2 and "score" in reading.layout.outputs.words:
+    if not left[0].detections and reading.strength == SHAPES and "score" in reading.layout.outputs.words:
         message = f"it finds nothing on {PHOTOGRAPHS} photographs, so its boxes cannot be checked ({reading})"
         raise evidence.refusal(message, "onnx-layout")
     if not reading.pixels_known:
@@ -98,6 +101,9 @@ def _of_bytes(reading: Reading) -> Reading:
 def given(layout: FileLayout, evidence: Evidence, run: Run, *, images: Sequence[np.ndarray] = ()) -> Reading:
     """The reading of a layout that the user gives. Raises InputError if the numbers contradict it."""
     reading = Reading(layout=layout, reasons=("the layout was given",), strength=0)
+    if layout.outputs.has_gaps:
+        message = f"{evidence.path}: anchors: got a side of 0: put those that it was trained with into the layout file"
+        raise InputError(message, "layout-malformed")
     trial = _tried(reading, evidence, run, images or [own_photograph()])
     if trial.against:
         message = f"{evidence.path}: {trial.reading}: {trial.against}; correct the layout file"
@@ -125,6 +131,8 @@ def _other_images() -> tuple[np.ndarray, ...]:
 
 def _tried(reading: Reading, evidence: Evidence, run: Run, images: Iterable[np.ndarray]) -> Trial:
     """Looks at images until one has a detection, or something contradicts the reading."""
+    if reading.lacks:
+        return Trial(reading=reading, against=reading.lacks)
     if not reading.checked:
         return Trial(reading=reading, against=None)
     canvas = (evidence.height, evidence.width)
@@ -133,6 +141,8 @@ def _tried(reading: Reading, evidence: Evidence, run: Run, images: Iterable[np.n
     for image in images:
         outputs = run(image, layout.pixels, policy)
         against, count = contradiction(outputs, layout, canvas), 0
+        if against is None and reading.strength >= SHAPES:
+            against = doubt(outputs, layout.outputs)
         if against is None:
             count = detected(outputs, layout, canvas)
         if against or count:
@@ -141,10 +151,13 @@ def _tried(reading: Reading, evidence: Evidence, run: Run, images: Iterable[np.n
 
 
 def _strongest(trials: list[Trial]) -> list[Trial]:
-    """Those of the strongest evidence; of equal ones, those with detections if some have any, once each."""
+    """Those of the strongest evidence; of equal ones, those with detections if some have any, once each. Where only
+    shapes speak for them, a weaker one with detections goes before those without.
+    """
     best = min((trial.reading.strength for trial in trials), default=0)
-    left = [trial for trial in trials if trial.reading.strength == best]
-    left = [trial for trial in left if trial.detections] or left
+    equal = [trial for trial in trials if trial.reading.strength == best]
+    weaker = [trial for trial in trials if trial.detections and best >= SHAPES]
+    left = [trial for trial in equal if trial.detections] or weaker or equal
     return list({_meaning(trial.reading): trial for trial in left}.values())
 
 

@@ -1,5 +1,6 @@
 """LiteRT: the layers of a detector by XNNPACK, whose kernels run on phones too."""
 
+import re
 from collections import Counter
 from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, replace
@@ -21,6 +22,7 @@ from paretodet.export.parts import INPUT, output_names
 from paretodet.export.quantizer import Quantizer
 from paretodet.export.unselected import OUTPUTS, PIXELS, Layout
 from paretodet.network import ArtifactNetwork, Network, OnnxNetwork, TorchNetwork, sorted_detections
+from paretodet.runtimes import operators
 from paretodet.runtimes.fixed import FixedSession
 from paretodet.runtimes.graph import Feed, FileSession, GraphRuntime, Port, Program
 from paretodet.runtimes.parts import PartsRuntime, PartsSession
@@ -36,6 +38,7 @@ PRECISIONS = {
     ("uint8", "uint8"): "int8",
     ("float32", "int8"): "int8-dynamic",
 }
+UNRESOLVED = re.compile(r"unresolved custom op: (?P<operator>\w+)")
 DELEGATE = "DELEGATE"  # the only one that interpreters apply by default is XNNPACK's
 
 
@@ -96,6 +99,8 @@ class LiteRtProgram:
             self.interpreter = Interpreter(model_path=str(path), num_threads=threads)
             self.interpreter.allocate_tensors()
         except (RuntimeError, ValueError) as error:
+            if found := UNRESOLVED.search(str(error)):
+                raise operators.lacking(str(path), "LiteRT", found["operator"]) from None
             raise InputError(f"runtime: LiteRT cannot run this network ({first_line(error)})", "graph-failed") from None
         made = self.interpreter
         if signed and made.get_signature_list():

@@ -12,6 +12,7 @@ from typing import Any
 from paretodet.errors import InputError, first_line
 from paretodet.export import onnx_nodes
 from paretodet.records.profile import LayerTime
+from paretodet.runtimes import operators
 
 PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
 LAYERS = "layers.json"
@@ -91,6 +92,8 @@ def open_session(
     try:
         session = onnxruntime.InferenceSession(path, options, providers=[chosen], enable_fallback=0)
     except Exception as error:  # the runtime's own exceptions share no base
+        if lacking := operators.in_onnxruntime(path, "ONNX Runtime", str(error)):
+            raise lacking from error
         raise InputError(f"{path}: ONNX Runtime cannot load it ({first_line(error)})", "graph-failed") from error
     if chosen[0] not in session.get_providers():  # else the CPU would be measured under another name
         raise InputError(f"device: {device!r} could not be started by ONNX Runtime", "device-missing")

@@ -14,6 +14,7 @@ from torch import Tensor
 from paretodet.errors import InputError
 from paretodet.export.parts import INPUT
 from paretodet.records.profile import LayerTime
+from paretodet.runtimes import operators
 from paretodet.runtimes.parts import PartsRuntime
 
 LAYERS = {"Convolution", "Deconvolution", "InnerProduct", "MatMul", "Gemm"}  # its types that compute products
@@ -51,7 +52,7 @@ class DnnProgram:
         try:
             self.net = cv2.dnn.readNetFromONNX(str(path))
         except cv2.error as error:
-            raise InputError(f"runtime: OpenCV cannot run {_cause(str(error))}", "graph-failed") from error
+            raise _refused(str(error)) from error
         self.net.setPreferableBackend(cv2.dnn.DNN_BACKEND_OPENCV)
         self.net.setPreferableTarget(cv2.dnn.DNN_TARGET_CPU)
         self.net.enableWinograd(True)
@@ -80,7 +81,8 @@ class DnnProgram:
         return Counter(PRECISIONS[str(layer.blobs[0].dtype)] for layer in products)
 
 
-def _cause(message: str) -> str:
-    """What OpenCV's importer says of a file that it cannot load."""
-    node = NODE.search(message)
-    return f"operator {node['operator']} of {node['name']}" if node else f"this network ({message.splitlines()[0]})"
+def _refused(message: str) -> InputError:
+    """The error of a file that OpenCV's importer cannot load, from what it says of it."""
+    if node := NODE.search(message):
+        return operators.lacking("runtime", "OpenCV", node["operator"], [node["name"].removeprefix(PREFIX)])
+    return InputError(f"runtime: OpenCV cannot run this network ({message.splitlines()[0]})", "graph-failed")

@@ -1,5 +1,6 @@
 """OpenVINO: ONNX files, and detectors of the catalogue exported to one, in fp32, bf16 and int8 on the CPU."""
 
+import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -15,7 +16,9 @@ from paretodet.errors import InputError
 from paretodet.export.openvino_int8 import OpenVinoInt8
 from paretodet.export.openvino_model import core, element_type, in_bf16, read
 from paretodet.export.quantizer import Quantizer
+from paretodet.readings.onnx_graph import read_graph
 from paretodet.records.profile import LayerTime
+from paretodet.runtimes import operators
 from paretodet.runtimes.graph import Feed, GraphRuntime, Port
 from paretodet.runtimes.module_times import median_times
 
@@ -28,6 +31,7 @@ SETTINGS = {
 TYPES = {"u8": "uint8", "f32": "float", "f16": "float16", "f64": "double", "i32": "int32", "i64": "int64"}
 PRECISIONS = {"f32": "fp32", "bf16": "bf16", "f16": "fp16", "i8": "int8", "u8": "int8"}
 LAYERS = frozenset(("Convolution", "Deconvolution", "FullyConnected"))  # of executed graphs: those with weights
+LACKING = re.compile(r"No conversion rule found for operations: (?P<operator>[\w.:]+)")
 PLACES = ("Exception from", "Check '", "FrontEnd API", "Model wasn't", "Summary:")  # of lines that say nothing else
 
 
@@ -77,6 +81,8 @@ class OpenVinoProgram:
                 in_bf16(model)
             return core().compile_model(model, "CPU", settings)
         except RuntimeError as error:
+            if lacking := _lacking(self.path, str(error)):
+                raise lacking from error
             raise InputError(f"{self.path}: OpenVINO cannot load it ({cause(str(error))})", "graph-failed") from error
 
     def precisions(self) -> Mapping[str, int]:
@@ -119,6 +125,16 @@ def _type(port: Any) -> str:
     """As ONNX Runtime writes it."""
     kind = element_type(port)
     return f"tensor({TYPES.get(kind, kind)})"
+
+
+def _lacking(path: Path, message: str) -> InputError | None:
+    """The error of the first operator that OpenVINO says it has no rule for, with the nodes that have it."""
+    if not (found := LACKING.search(message)):
+        return None
+    operator = found["operator"]  # with its domain, if it is not ONNX's
+    nodes = read_graph(path).nodes if path.suffix == ".onnx" else ()
+    named = [node.name for node in nodes if node.operator == operator.rpartition(".")[2]]
+    return operators.lacking(str(path), "OpenVINO", operator, named)
 
 
 def cause(message: str) -> str:

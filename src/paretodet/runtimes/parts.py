@@ -203,13 +203,13 @@ class PartsSession(FixedSession):
             return program(values)
         except Exception as error:  # libraries' own exceptions share no base
             message = f"runtime: {self.runtime.name} cannot run the {part} of this detector ({first_line(error)})"
-            raise InputError(f"{message}; use another runtime", "graph-failed") from error
+            raise InputError(message, "graph-failed") from error
 
     def _compare(self, what: str, found: Tensor, wanted: Tensor) -> None:
         error = ((found - wanted).abs().max() / wanted.abs().max()).item()
         if not error <= BOUND:
             raise InputError(
                 f"runtime: {self.runtime.name} computes other {what} than eager PyTorch: they differ by {error:.2g} of "
-                "the largest; use another runtime",
+                "the largest",
                 "parity-failed",
             )

@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 from paretodet.config import CandidateConfig
+from paretodet.detectors.spec import DetectorSpec
 from paretodet.errors import InputError
 from paretodet.runtimes.aotinductor import AotInductor
 from paretodet.runtimes.compiled import Compiled
@@ -84,6 +85,13 @@ def without_default(config: CandidateConfig, form: str) -> CandidateConfig:
 def default_kind(form: str) -> type[Runtime]:
     """The first runtime that takes networks of `form`."""
     return next(kind for kind in RUNTIMES if form in kind.forms)
+
+
+def others(runtime: Runtime, form: str, spec: DetectorSpec | None) -> tuple[str, ...]:
+    """The other runtimes that take networks like this one on the same device in the same precision."""
+    kinds = (kind for kind in RUNTIMES if kind is not type(runtime) and form in kind.forms)
+    able = (kind for kind in kinds if kind.refusal(form, spec) is None)
+    return tuple(kind.name for kind in able if runtime.precision in kind.usable(runtime.device))
 
 
 def runtime_of(config: CandidateConfig, form: str) -> Runtime:

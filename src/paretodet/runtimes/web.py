@@ -22,7 +22,7 @@ from paretodet.errors import InputError, words
 from paretodet.export.cache import cached, stamp
 from paretodet.extras import MissingExtra
 from paretodet.onnx_references import references
-from paretodet.runtimes import chromium
+from paretodet.runtimes import chromium, operators
 from paretodet.runtimes.graph import Feed, GraphRuntime, Port, Program
 from paretodet.runtimes.onnx_session import LAYERS, node_precisions
 from paretodet.runtimes.page_server import Content, PageServer, WebSocket
@@ -158,6 +158,8 @@ class WebProgram:
         except ConnectionError:
             header, arrays = {"error": "its process ended, often because memory ran out"}, []
         if "error" in header:
+            if lacking := operators.in_onnxruntime(self.path, LIBRARY, header["error"]):
+                raise lacking
             cause = (header["error"].splitlines() or ["no message"])[0]
             raise InputError(f"{self.path}: {LIBRARY} cannot {doing} it ({cause})", "graph-failed")
         return header, arrays

@@ -5,7 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from paretodet.config import EXECUTION, CandidateConfig
+from paretodet.config import BUNDLE, EXECUTION, CandidateConfig
 from paretodet.detectors import catalogue, families
 from paretodet.detectors.catalogue import PublishedAP
 from paretodet.detectors.detector import build
@@ -15,7 +15,7 @@ from paretodet.detectors.spec import DetectorSpec
 from paretodet.detectors.worst_case import fill_every_slot
 from paretodet.errors import InputError, words
 from paretodet.network import TorchNetwork, detector_network
-from paretodet.reading import is_file, sha256
+from paretodet.reading import is_file, is_folder, sha256
 from paretodet.sources.source import Source
 from paretodet.transforms.resize_policy import FITS, with_sampling
 from paretodet.weights import files
@@ -43,6 +43,8 @@ class Catalogue(Source):
         try:
             families.spec(name)
         except UnknownName:
+            if is_folder(Path(name)):
+                raise UnknownName(_of_folder(Path(name))) from None
             raise
         except ValueError as error:
             raise UnknownName(f"{name!r}: {words(error)}; the nearest: {', '.join(catalogue.nearest(name))}") from error
@@ -133,6 +135,14 @@ class TrainedWeights(Source):
 
     def load(self, config: CandidateConfig) -> TorchNetwork:
         return Catalogue().load(self.resolve(config))
+
+
+def _of_folder(folder: Path) -> str:
+    """A message about a folder that is no candidate, with the file in it that is one."""
+    files = (folder / name for name in ("best.safetensors", "weights.safetensors", "config.json"))
+    if found := next(filter(is_file, files), None):
+        return f"{str(folder)!r} is a folder, not a detector; give the file in it, {found}"
+    return f"{str(folder)!r} is a folder without {BUNDLE}, which every bundle holds; copy the whole bundle again"
 
 
 def _has_weights(path: Path) -> bool:

@@ -24,6 +24,7 @@ class PythonModule(Source):
 
     options = frozenset(field.name for field in fields(CandidateConfig))  # `make` decides which of them
     form = None
+    is_code = True
 
     def owns(self, name: str) -> bool:
         return ":" in name
@@ -32,8 +33,8 @@ class PythonModule(Source):
         make = _function(config.name)
         parameters = inspect.signature(make).parameters
         options = config.options | ({"fit": FITS[config.fit]} if config.fit else {})
-        if "labels" not in parameters:
-            options.pop("labels", None)  # whoever reads its detections names the classes
+        for name in {"labels", "trust"} - {*parameters}:
+            options.pop(name, None)  # who reads the detections names the classes; who names a function trusts it
         if unknown := sorted(options.keys() - set(parameters)):
             raise InputError(f"{unknown[0]}: {config.name} has none to set", "option-unsupported")
         try:

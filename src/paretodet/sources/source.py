@@ -17,6 +17,7 @@ class Source(ABC):
     options: ClassVar[frozenset[str]]  # fields of CandidateConfig, beside `batch` and `threads`
     form: ClassVar[str | None]  # of the networks it loads; None: it loads candidates that run themselves
     random: ClassVar[bool] = False  # whether its weights are random unless `weights` are given
+    is_code: ClassVar[bool] = False  # whether its names are code that runs
     imports: ClassVar[tuple[str, ...]] = ()  # modules of its library, imported before memory is first measured
 
     @abstractmethod

@@ -18,6 +18,7 @@ from paretodet.labels.lint.finding import Place
 from paretodet.labels.lint.subject import LabeledSplit, Subject
 from paretodet.labels.model import NO_ID, Labels, Purpose, SkipKind
 from paretodet.labels.rle import Polygons, pack
+from paretodet.labels.shapes import is_marked
 from paretodet.labels.splits import PARTS, chosen_file, usual
 from paretodet.labels.unread import is_foreign_json
 from paretodet.reading import is_file
@@ -124,7 +125,10 @@ class InstancesReader:
         try:
             fields = image if isinstance(image, dict) else {}
             looked_for = self._federated(fields) if self._federated else None
-            name, sides = self._name_of(fields), (fields.get(side, MISSING) for side in ("height", "width"))
+            name, sides = (
+                _with_slashes(self._name_of(fields)),
+                (fields.get(side, MISSING) for side in ("height", "width")),
+            )
             self.builder.image(fields.get("id"), name, *sides)
         except ValueError as problem:
             return self.builder.skip(SkipKind.IMAGE, self.path, f"images[{number}]", problem, number)
@@ -163,6 +167,11 @@ class InstancesReader:
             ) from None
         self.categories[key] = name
         self._on_category(key, fields)
+
+
+def _with_slashes(name: Any) -> Any:
+    """A name with the folders of Windows as other systems write them."""
+    return name.replace("\\", "/") if isinstance(name, str) else name
 
 
 def image_folder(path: Path, names: Sequence[str]) -> Path:
@@ -321,7 +330,8 @@ def _crowd(annotation: Element) -> bool:
 def _ignored(annotation: Element) -> bool:
     """Whether it has a mark that to find it is neither needed nor a mistake, which COCO's evaluators do not read."""
     values = [annotation.get(name) for name in IGNORE if name in annotation]
-    return any((by_value(value) if isinstance(value, str) else value) == 1 for value in values)
+    marked = any((by_value(value) if isinstance(value, str) else value) == 1 for value in values)
+    return marked or is_marked(annotation.get("attributes"))
 
 
 def _matches(path: Path) -> bool:

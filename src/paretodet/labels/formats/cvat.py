@@ -17,7 +17,7 @@ from paretodet.labels.builder import LabelsBuilder, by_value, is_name
 from paretodet.labels.format import Format, Where
 from paretodet.labels.model import Labels, Purpose, SkipKind
 from paretodet.labels.rle import MAX_OUTLINE, Size, encode, pack
-from paretodet.labels.shapes import DrawnShape, turned_box, turned_ellipse
+from paretodet.labels.shapes import DrawnShape, is_marked, turned_box, turned_ellipse
 from paretodet.labels.splits import named
 from paretodet.labels.xml_stream import children, root_of
 from paretodet.reading import is_file, is_folder
@@ -86,7 +86,8 @@ class _CvatReader:
             place = where(self.path)(name, number)
             return self.builder.skip(SkipKind.ANNOTATION, *place, problem, number)
         category = self.classes.get(element.get("label", ""), -1)
-        self.builder.box(key, category, shape.corners, number=number, outline=shape.outline)
+        crowd = is_marked({each.get("name"): each.text for each in element.iterfind("attribute")})
+        self.builder.box(key, category, shape.corners, number=number, crowd=crowd, outline=shape.outline)
 
     def _name(self, image: Element) -> str:
         """Exports of a project have a folder for each subset."""

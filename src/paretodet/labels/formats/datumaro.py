@@ -15,7 +15,7 @@ from paretodet.labels.image_index import ImageIndex
 from paretodet.labels.json_stream import elements
 from paretodet.labels.model import Labels, SkipKind
 from paretodet.labels.rle import Size, pack
-from paretodet.labels.shapes import NO_OUTLINE, DrawnShape, around, numbers, polygons
+from paretodet.labels.shapes import NO_OUTLINE, DrawnShape, around, is_marked, numbers, polygons
 from paretodet.reading import is_file
 
 HEAD = 2**16
@@ -71,7 +71,7 @@ class _DatumaroReader:
             drawn = _drawn(parts)
         except ValueError as problem:
             return self.builder.skip(SkipKind.ANNOTATION, *where(self.path)(None, number), problem, number)
-        crowd = any(_is_crowd(part.get("attributes")) for part in parts)
+        crowd = any(is_marked(part.get("attributes")) for part in parts)
         self.builder.box(key, label, drawn.corners, number=number, crowd=crowd, outline=drawn.outline)
 
 
@@ -103,10 +103,6 @@ def _size(value: Any) -> Size | None:
     if not isinstance(value, list) or len(value) != 2:
         return None
     return whole_number(value[0], "size"), whole_number(value[1], "size")
-
-
-def _is_crowd(attributes: Any) -> bool:
-    return isinstance(attributes, dict) and attributes.get("is_crowd") in (True, 1)
 
 
 def _drawn(parts: list[Item]) -> DrawnShape:

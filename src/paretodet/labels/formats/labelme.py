@@ -14,7 +14,7 @@ from paretodet.labels.format import Format, Where
 from paretodet.labels.image_index import ClassNames, ImageIndex
 from paretodet.labels.model import Labels, Purpose, SkipKind
 from paretodet.labels.rle import Size
-from paretodet.labels.shapes import DrawnShape, around, numbers, polygons
+from paretodet.labels.shapes import DrawnShape, around, is_marked, numbers, polygons
 from paretodet.labels.splits import PARTS, named, usual
 from paretodet.reading import is_file, read_bytes
 
@@ -86,7 +86,8 @@ class _LabelMeReader:
                 self.builder.skip(SkipKind.ANNOTATION, file, f"object[{number}]", problem, number)
             return
         if wanted:
-            self.builder.box(key, category, drawn.corners, number=number, outline=drawn.outline)
+            crowd = any(is_marked(shape.get("flags")) for shape in shapes)
+            self.builder.box(key, category, drawn.corners, number=number, crowd=crowd, outline=drawn.outline)
 
     def _image(self, file: Path, content: Shape) -> tuple[str, Size]:
         stated = content.get("imagePath")

@@ -12,6 +12,7 @@ from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path, PureWindowsPath
 from typing import NamedTuple
+from unicodedata import normalize
 from xml.etree.ElementTree import Element
 
 import numpy as np
@@ -28,6 +29,7 @@ from paretodet.labels.formats.voc_layout import (
     find_layout,
     holds_xmls,
     is_kit,
+    name_in,
     stated_name,
 )
 from paretodet.labels.formats.voc_writer import write_voc
@@ -105,7 +107,7 @@ class _VocReader:
     def take(self, path: Path, key: int, wanted: bool) -> None:
         try:
             root = parse(path)
-            name = self._layout.image(path, (root.findtext("filename") or "").strip())
+            name = self._layout.image(path, name_in(root))
             objects = _objects(root)
             size = self._size(root, name) if wanted else (0, 0)
             if wanted:
@@ -194,9 +196,15 @@ def another_file(subject: Subject) -> Iterator[Place]:
         for name, image in zip(part.names, part.files, strict=True):
             file, _ = part.where(name, 0)
             stated = stated_name(file)
-            known = (stated, PureWindowsPath(stated).stem, PureWindowsPath(stated).name)
-            if stated and image.stem not in known and image.name not in known and is_file(image):
+            known = {normalize("NFC", part) for part in (stated, *_ends(stated))}
+            names = {normalize("NFC", part) for part in (image.stem, image.name)}
+            if stated and not names & known and is_file(image):
                 yield Place(file, "<filename>", f"it is {stated!r:.80}, the image is {name!r}")
+
+
+def _ends(stated: str) -> tuple[str, str]:
+    path = PureWindowsPath(stated)
+    return path.stem, path.name
 
 
 @check("set-line-repeated", "warning", "Remove the line.")

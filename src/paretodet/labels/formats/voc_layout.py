@@ -6,8 +6,10 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import islice
 from pathlib import Path, PureWindowsPath
+from xml.etree.ElementTree import Element
 
 from paretodet.images import SUFFIXES, UNREAD
+from paretodet.labels.image_index import alike
 from paretodet.labels.splits import PARTS, usual
 from paretodet.labels.xml_stream import parse, root_of
 from paretodet.reading import is_file
@@ -55,6 +57,7 @@ class VocLayout:
         files = self._files[self._of[xml.parent]]
         name = PureWindowsPath(stated).name
         known = files.get(xml.stem) or files.get(name) or files.get(PureWindowsPath(name).stem)
+        known = known or self._alike[self._of[xml.parent]].get(alike(name))
         return self._prefix[xml.parent] + (known or name or f"{xml.stem}.jpg")
 
     def xml(self, name: str) -> Path:
@@ -89,6 +92,11 @@ class VocLayout:
         return {folder: _image_files(folder) for folder in set(self._of.values())}
 
     @cached_property
+    def _alike(self) -> dict[Path, dict[str, str]]:
+        """Of every folder of images: name by what its name and its stem are alike to."""
+        return {folder: _without_doubles(files) for folder, files in self._files.items()}
+
+    @cached_property
     def _prefix(self) -> dict[Path, str]:
         """Of the names of a folder's images."""
         places = {xmls: os.path.relpath(images, self.images) for xmls, images in self._of.items()}
@@ -115,6 +123,14 @@ def find_layout(path: Path) -> VocLayout:
     return VocLayout(path, tuple(folders), places.pop() if len(places) == 1 else path, of)
 
 
+def _without_doubles(files: dict[str, str]) -> dict[str, str]:
+    """Files by what their names are alike to, without those that are alike."""
+    found = dict[str, str]()
+    for name, file in files.items():
+        found[alike(name)] = file if found.get(alike(name), file) == file else ""
+    return {name: file for name, file in found.items() if file}
+
+
 def _xml(folder: Path, stem: str) -> Path:
     """The xml file of a stem; the usual suffix where there is none."""
     usual_one, other = folder / f"{stem}.xml", folder / f"{stem}.XML"
@@ -124,9 +140,15 @@ def _xml(folder: Path, stem: str) -> Path:
 def stated_name(xml: Path) -> str:
     """What <filename> states, empty if it cannot be read."""
     try:
-        return (parse(xml).findtext("filename") or "").strip()
+        return name_in(parse(xml))
     except ValueError:
         return ""
+
+
+def name_in(root: Element) -> str:
+    """What <filename> of an xml states, else <path>, which some tools write beside it."""
+    stated = (root.findtext(field) or "" for field in ("filename", "path"))
+    return next((text.strip() for text in stated if text.strip()), "")
 
 
 def _folders(path: Path) -> Iterator[Path]:
@@ -165,7 +187,7 @@ def _image_folders(path: Path, folders: list[Path]) -> dict[Path, Path]:
 
 def _image_folder(path: Path, folder: Path, below: list[Path]) -> Path:
     some = list(islice(sorted(folder.glob(XML)), PROBED))
-    names = [{xml.stem, PureWindowsPath(stated_name(xml)).name} for xml in some]
+    names = [{alike(xml.stem), alike(PureWindowsPath(stated_name(xml)).name)} for xml in some]
     for places in ([folder, *below], _subfolders(path.parent) if folder == path else []):
         counts = {each: _present(each, names) for each in places}
         best = max(counts.values(), default=0)
@@ -175,7 +197,7 @@ def _image_folder(path: Path, folder: Path, below: list[Path]) -> Path:
 
 
 def _present(folder: Path, names: list[set[str]]) -> int:
-    files = _image_files(folder)
+    files = set(map(alike, _image_files(folder)))
     return sum(any(each in files for each in wanted) for wanted in names)
 
 

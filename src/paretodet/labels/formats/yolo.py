@@ -33,6 +33,7 @@ OTHER_KEYS = ("path", "names", "nc", "download")  # of the yaml, that name no sp
 SUFFIXES = (".yaml", ".yml")
 NOTHING: tuple[Any, ...] = (None, "", [], "~", "null", "Null", "NULL")  # YAML's, which is read as text here
 BOX = 5  # numbers: class, x, y, width, height; poses (`kpt_shape` in the yaml) have keypoints behind them, no corners
+FOLDERS = {"images": "labels", "Images": "Labels", "IMAGES": "LABELS"}  # of images, and of their texts
 MAX_YAML = 2**20
 MAX_LABELS = 2**24
 MAX_LIST = 2**28
@@ -50,6 +51,11 @@ def read_yolo(path: Path | str, *, split: str | None = None) -> Labels:
     names = class_names(settings, path)
     root = _folder(settings, path)
     known = _splits(settings, root, path)
+    if not known:
+        stated = ", ".join(map(repr, settings))
+        raise InputError(
+            f"labels: {path} names no images: it needs `train: FOLDER`, and its keys are {stated:.200}", "labels-none"
+        )
     split = next((usual for usual, keys in SPLITS.items() if usual in known and split in keys), split)
     if split is not None and split not in known:
         raise InputError(f"split: got {split!r:.80}, {path} has {', '.join(known) or 'none'}", "split-unknown")
@@ -128,7 +134,7 @@ def _splits(settings: dict[str, Any], root: Path, path: Path) -> dict[str, Any]:
     """Split -> where the yaml says that its images are. A key of another name is a split of that name, if it names
     images inside of the set that no usual split has. Raises ValueError if two keys are one split.
     """
-    stated = {key: value for key, value in settings.items() if value not in NOTHING}
+    stated = {key: value for key, value in _flat(settings).items() if value not in NOTHING}
     found = dict[str, Any]()
     for split, names in SPLITS.items():
         keys = [key for key in stated if key.strip().lower() in names]
@@ -140,6 +146,17 @@ def _splits(settings: dict[str, Any], root: Path, path: Path) -> dict[str, Any]:
     further = {key: value for key, value in stated.items() if key not in OTHER_KEYS and _named(value, root)}
     known = {image for value in found.values() if further for image in _named(value, root)}
     return found | {key: value for key, value in further.items() if known.isdisjoint(_named(value, root))}
+
+
+def _flat(settings: dict[str, Any]) -> dict[str, Any]:
+    """With the splits that stand in a mapping, as under `splits`, beside the other keys."""
+    known = {name for names in SPLITS.values() for name in names}
+    inner = [
+        value
+        for key, value in settings.items()
+        if key not in OTHER_KEYS and isinstance(value, dict) and known & {str(name).strip().lower() for name in value}
+    ]
+    return settings | {key: value for each in inner for key, value in each.items() if key not in settings}
 
 
 def _named(where: Any, root: Path) -> list[Path]:
@@ -226,10 +243,14 @@ def where_of(folder: Path) -> Where:
 
 
 def label_file(image: Path) -> Path:
-    """The text of an image: in its path the last `images` is replaced by `labels`; without one it lies beside it."""
+    """The text of an image: in its path the last `images` is replaced by `labels`, in capitals or not as it is written;
+    without one it lies beside it.
+    """
     parts = list(image.parts)
-    if "images" in parts[:-1]:
-        parts[len(parts) - 1 - parts[::-1].index("images")] = "labels"
+    for place in reversed(range(len(parts) - 1)):
+        if parts[place] in FOLDERS:
+            parts[place] = FOLDERS[parts[place]]
+            break
     return Path(*parts).with_suffix(".txt")
 
 

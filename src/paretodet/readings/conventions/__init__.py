@@ -11,8 +11,10 @@ from paretodet.readings.conventions import (
     gfl,
     mmdeploy,
     mmdet,
+    other_rows,
     other_tasks,
     own,
+    raw_yolo,
     stated_rows,
     tflite_postprocess,
     triples,
@@ -24,7 +26,8 @@ from paretodet.readings.conventions import (
 CONVENTIONS: tuple[Convention, ...] = (
     own.CONVENTION,  # by metadata
     ultralytics.CONVENTION,
-    other_tasks.CONVENTION,  # refuses by name
+    other_tasks.CONVENTION,  # refuse by name
+    other_rows.CONVENTION,
     mmdet.CONVENTION,  # by the names of its layers
     faces.CONVENTION,
     blazeface.CONVENTION,
@@ -36,6 +39,7 @@ CONVENTIONS: tuple[Convention, ...] = (
     detr.CONVENTION,
     dense_pairs.CONVENTION,
     gfl.CONVENTION,
+    raw_yolo.CONVENTION,
     yolo_rows.CONVENTION,
     stated_rows.CONVENTION,
     finished_rows.CONVENTION,

@@ -1,4 +1,13 @@
-"""Files of another task, which are named as such: classification, segmentation, text and heat maps."""
+"""Files of another task, which are named as such: classification, segmentation, depth, text, and heat maps.
+
+What is said is what the outputs show: the shape of a map, and the range and the sums of its numbers. Rows of another
+task are told by `other_rows`.
+"""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
 
 from paretodet.errors import InputError
 from paretodet.layouts.layout import Reading
@@ -6,30 +15,107 @@ from paretodet.readings.convention import Convention
 from paretodet.readings.evidence import Evidence
 
 MASKS = 32  # channels of the prototypes of YOLO's masks
+BOX, LEAST = 4, 7  # the numbers of a finished detection are so many, or between
+SPREAD = 20  # columns of a distribution over characters
+CLOSE = 1e-3  # to 1, of a sum
+
+NO_WAY = "name a detector of upright boxes; docs/how-to/own-model.md shows what is read"
+
+Shape = tuple[int, ...]
 
 
 def _readings(evidence: Evidence) -> tuple[Reading, ...]:
     if task := _task(evidence):
-        raise InputError(f"{evidence.path}: is of another task, {task} (outputs: {evidence.described})", "onnx-task")
+        raise other_task(evidence, task)
     return ()
+
+
+def other_task(evidence: Evidence, what: str, way: str = NO_WAY) -> InputError:
+    """The error for a file that is no detector of upright boxes."""
+    message = f"{evidence.path}: is of another task, {what} (outputs: {evidence.described}); {way}"
+    return InputError(message, "onnx-task")
 
 
 def _task(evidence: Evidence) -> str | None:
     shapes = list(evidence.shapes.values())
-    if any(len(shape) == 4 and shape[1] == MASKS for shape in shapes) and any(len(shape) == 3 for shape in shapes):
+    if any(_prototypes(shape) for shape in shapes) and any(len(shape) == 3 for shape in shapes):
         return "instance segmentation: one output has prototypes of masks"
+    if counts := _row_lengths(shapes):
+        return (
+            f"classification, embedding or landmarks: one row of {' and '.join(map(str, counts))} numbers for an image"
+        )
+    if _queries(shapes):
+        return "segmentation: a mask and classes for each of its queries, and no box"
     if len(shapes) != 1:
         return None
-    (shape,) = shapes
-    if len(shape) == 2 and shape[0] == 1 and shape[1] > 7:
-        return f"classification or embedding: one row of {shape[1]} numbers for an image"
+    ((name, shape),) = evidence.shapes.items()
+    return _of_map(evidence, evidence.outputs[name], shape) or _of_text(evidence, evidence.outputs[name])
+
+
+def _prototypes(shape: Shape) -> bool:
+    return len(shape) == 4 and MASKS in (shape[1], shape[3])
+
+
+def _row_lengths(shapes: Sequence[Shape]) -> tuple[int, ...]:
+    """How many numbers the one row of every output has, [1, K] or [1, K, 1, 1]; empty if one may be a detection."""
+    rows = all(len(shape) in (2, 4) and shape[0] == 1 and shape[1] == max(shape) for shape in shapes)
+    alone = rows and all(shape[1] > LEAST or shape[1] < BOX for shape in shapes)
+    lengths = tuple(shape[1] for shape in shapes if set(shape[2:]) <= {1}) if alone else ()
+    return lengths if len(lengths) == len(shapes) and max(lengths) > LEAST else ()
+
+
+def _queries(shapes: Sequence[Shape]) -> bool:
+    """Masks [B, Q, H, W] with classes [B, Q, K], and no output of boxes."""
+    masks = [shape for shape in shapes if len(shape) == 4 and min(shape[2:]) > 1]
+    rows = [shape for shape in shapes if len(shape) == 3]
+    boxes = any(shape[-1] in (4, 5, 6) for shape in shapes)
+    return len(masks) == len(rows) == 1 and len(shapes) == 2 and masks[0][:2] == rows[0][:2] and not boxes
+
+
+def _of_map(evidence: Evidence, output: Tensor, shape: Shape) -> str | None:
+    """What a map as large as the image, or a quarter of its sides, holds."""
+    sides = (evidence.height, evidence.width)
+    quarter = (-(-sides[0] // 4), -(-sides[1] // 4))
+    if len(shape) == 3 and shape[0] == 1 and shape[1:] in (sides, quarter):
+        return _of_one_channel(output)
     if len(shape) != 4:
         return None
-    sides = (evidence.height, evidence.width)
-    maps = (sides, (-(-sides[0] // 4), -(-sides[1] // 4)))
-    channels = shape[1] if shape[2:] in maps else shape[3] if shape[1:3] in maps else None
-    known = {1: "segmentation: a map of one channel, as of text detection", 3: "an image in place of boxes"}
-    return None if channels is None else known.get(channels, f"segmentation: a map of {channels} channels")
+    places = [shape[2:], shape[1:3]]
+    channels = next((shape[1 if at == 0 else 3] for at, part in enumerate(places) if part in (sides, quarter)), None)
+    if channels is None:
+        return None
+    if channels == 1:
+        return _of_one_channel(output)
+    if channels == 3 and sides in places:
+        return "an image in place of boxes"
+    if sides in places:
+        return f"segmentation: a map of {channels} channels"
+    return f"segmentation or heat maps of keypoints: {channels} channels at a quarter of the image's sides"
+
+
+def _of_one_channel(output: Tensor) -> str:
+    """A map of one number for every pixel, by the range of the numbers."""
+    if not output.is_floating_point():
+        return "segmentation: the number of a class for every pixel"
+    low, high = (float(end) for end in output.float().aminmax())
+    if low >= 0 and high <= 1:
+        return "segmentation: a map of one channel in 0..1, as of text detection, of one class, or of depth as a share"
+    return f"a map of one number for every pixel, {low:.3g} to {high:.3g}: depth, or a segmentation of one class"
+
+
+def _of_text(evidence: Evidence, output: Tensor) -> str | None:
+    """Rows that are distributions, and no box among their columns."""
+    if output.ndim != 3 or output.shape[2] < SPREAD or not output.is_floating_point():
+        return None
+    rows = output.float().flatten(0, 1)
+    if bool((rows < 0).any()) or not bool(((rows.sum(dim=1) - 1).abs() < CLOSE).all()) or len(rows) < 2:
+        return None
+    return f"text recognition: each of {len(rows)} rows is a distribution over {rows.shape[1]} classes, and none a box"
+
+
+def finite(rows: Tensor) -> bool:
+    """Whether all are numbers."""
+    return bool(torch.isfinite(rows).all())
 
 
 CONVENTION = Convention(name="other-tasks", readings=_readings)

@@ -1,5 +1,8 @@
 """YOLO's rows without metadata: [B, N, 5 + K] with objectness (v5, v6, v7, YOLOX) or [B, 4 + K, N] (v8 and later).
 
+Some exporters turn the latter into [B, N, 4 + K]. A file whose graph has a softmax, as the distributions of v8's boxes
+need, or has no layers, is read as either, and the numbers tell which it is; the 80 classes of COCO tell it too.
+
 N is the number of cells, or of anchors. The box is center and size in pixels, or, of a YOLOX exported without its
 decoding, offsets from the cells. YOLOX reads BGR 0..255 since its version 0.1.1, before it RGB with mean and std: a
 file that finds objects on pixels of 0..1 was trained on normalized ones. YOLOv6 reads RGB 0..1 and always decodes: its
@@ -13,6 +16,7 @@ from paretodet.readings.convention import Convention
 from paretodet.readings.evidence import Evidence, Pyramid
 
 UNITS: tuple[Unit, ...] = ("pixels", "fractions")
+COCO = 80  # classes, so that 84 columns are a box and classes, and 85 have an objectness too
 YOLOV6 = "image_arrays"  # the input of its files
 NORMALIZED = 0.3  # a score on pixels of 0..1: of files for BGR 0..255 it is below 0.1
 
@@ -23,11 +27,22 @@ def _readings(evidence: Evidence) -> tuple[Reading, ...]:
         return ()
     (name,) = names
     _, first, second = evidence.shapes[name]
-    if second >= 6 and (pyramid := evidence.cells(first)):
-        return tuple(_with_objectness(evidence, name, pyramid))
+    if second >= 5 and (pyramid := evidence.cells(first)):
+        turned = _without(evidence, name, pyramid, transposed=False) if _may_lack_objectness(evidence, name) else []
+        found = _with_objectness(evidence, name, pyramid) if second >= 6 and second != 4 + COCO else []
+        return (*found, *turned)
     if first >= 5 and (pyramid := evidence.cells(second)):
-        return tuple(_without(evidence, name, pyramid))
+        return tuple(_without(evidence, name, pyramid, transposed=True))
     return ()
+
+
+def _may_lack_objectness(evidence: Evidence, name: str) -> bool:
+    """Whether the columns behind the box may all be classes."""
+    columns = evidence.shapes[name][2]
+    if columns in (4 + COCO, 5 + COCO):
+        return columns == 4 + COCO
+    plain = not bool((evidence.outputs[name][..., 4] == 1).all())
+    return plain and ("Softmax" in evidence.graph.operators or not evidence.graph.has_layers)
 
 
 def _with_objectness(evidence: Evidence, name: str, pyramid: Pyramid) -> list[Reading]:
@@ -70,21 +85,24 @@ def _normalized(evidence: Evidence, name: str) -> bool:
     return not evidence.bytes_in and inside and float(scores.max()) > NORMALIZED
 
 
-def _without(evidence: Evidence, name: str, pyramid: Pyramid) -> list[Reading]:
-    _, columns, rows = evidence.shapes[name]
+def _without(evidence: Evidence, name: str, pyramid: Pyramid, *, transposed: bool) -> list[Reading]:
+    _, first, second = evidence.shapes[name]
+    columns, rows = (first, second) if transposed else (second, first)
     reasons = (
-        f"{name} has {rows} columns, {pyramid.per_cell} for each cell of strides {pyramid.strides}",
-        f"{columns} rows are a box and {columns - 4} classes",
+        f"{name} has {rows} rows, {pyramid.per_cell} for each cell of strides {pyramid.strides}",
+        f"{columns} columns are a box and {columns - 4} classes",
     )
     outputs = OutputLayout(
         columns=((name, ("box", "classes")),),
-        transposed=True,
+        transposed=transposed,
         box="cxcywh",
         strides=pyramid.strides,
         suppressed=False,
     )
     layout = FileLayout(family="YOLOv8 or later", outputs=outputs, fit="letterbox", sampling="opencv")
-    return [Reading(layout=replace(layout, outputs=replace(outputs, unit=unit)), reasons=reasons) for unit in UNITS]
+    units = UNITS if transposed or columns == 4 + COCO else UNITS[:1]
+    layouts = [replace(layout, outputs=replace(outputs, unit=unit)) for unit in units]
+    return [Reading(layout=each, reasons=reasons, strength=2 if transposed else 3) for each in layouts]
 
 
 CONVENTION = Convention(name="yolo-rows", readings=_readings)
