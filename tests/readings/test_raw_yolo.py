@@ -2,6 +2,7 @@
 
 import tomllib
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -22,7 +23,7 @@ FORMS = ["anchors, rows, columns", "channels", "rows, columns, anchors"]
 OBJECT = (1, 7, 5, 2)  # stride, row, column, anchor
 
 
-def sigmoid(values: np.ndarray) -> np.ndarray:
+def sigmoid(values: Any) -> Any:
     return 1 / (1 + np.exp(-values))
 
 
@@ -66,7 +67,7 @@ def outputs(maps: dict[int, np.ndarray], form: str) -> dict[str, np.ndarray]:
     return {f"map{stride}": np.ascontiguousarray(each[None]) for stride, each in parts.items()}
 
 
-def inspected(path: Path) -> dict:
+def inspected(path: Path) -> dict[str, Any]:
     """The layout file that is written, as data."""
     found = inspect(CandidateConfig(name=str(path)))
     assert found.reading is None and "anchors are not in the file" in str(found.refused)
