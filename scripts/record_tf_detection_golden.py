@@ -54,6 +54,7 @@ HYPER = """conv_hyperparams { activation: RELU_6 regularizer { l2_regularizer { 
   initializer { truncated_normal_initializer { } }
   batch_norm { scale: true center: true epsilon: 0.001 decay: 0.9997 train: true } }"""
 REGION = """faster_rcnn {{
+  number_of_stages: {stages}
   num_classes: {classes}
   image_resizer {{ keep_aspect_ratio_resizer {{ min_dimension: 600 max_dimension: 1024 }} }}
   feature_extractor {{ type: '{extractor}' first_stage_features_stride: {stride} }}
@@ -66,6 +67,9 @@ REGION = """faster_rcnn {{
   second_stage_post_processing {{ score_converter: SOFTMAX batch_non_max_suppression {{ }} }}
 }}"""
 PLAIN = "regularizer { l2_regularizer { } } initializer { truncated_normal_initializer { } }"
+MASKS = """mask_rcnn_box_predictor {{ fc_hyperparams {{ op: FC {plain} }} conv_hyperparams {{ op: CONV {plain} }}
+  predict_instance_masks: true mask_height: {side} mask_width: {side} mask_prediction_conv_depth: 0
+  mask_prediction_num_conv_layers: {convs} }}"""
 BOX = f"mask_rcnn_box_predictor {{ fc_hyperparams {{ op: FC {PLAIN} }} }}"
 SPATIAL = "num_spatial_bins_height: 3 num_spatial_bins_width: 3 crop_height: 18 crop_width: 18"  # of the zoo
 RFCN = f"rfcn_box_predictor {{ conv_hyperparams {{ op: CONV {PLAIN} }} {SPATIAL} }}"
@@ -83,6 +87,10 @@ class TfCase:
     channels: int = 0
     released: bool = False  # the spec here is that of `as_released`
 
+    @property
+    def masked(self) -> bool:
+        return "predict_instance_masks" in self.config
+
 
 def _ssd(
     extractor: str, *, kernel: int, classes: int, width: float = 1.0, override: bool = False, separable: bool = False
@@ -97,8 +105,12 @@ def _region(extractor: str, *, predictor: str = BOX, stride: int = 16, crop: int
     pool, atrous = 2 if crop == 14 else 1, 2 if stride == 8 else 1
     return REGION.format(
         extractor=extractor, predictor=predictor, stride=stride, crop=crop, pool=pool, atrous=atrous, plain=PLAIN,
-        classes=classes,
+        classes=classes, stages=3 if "predict_instance_masks" in predictor else 2,
     )  # fmt: skip
+
+
+def _masks(*, side: int, convs: int) -> str:
+    return MASKS.format(plain=PLAIN, side=side, convs=convs)
 
 
 CASES = {
@@ -123,6 +135,17 @@ CASES = {
     "faster_rcnn_inception_resnet_v2": TfCase(
         name="faster_rcnn-inception_resnet_v2-600-s8-p300",
         config=_region("faster_rcnn_inception_resnet_v2", stride=8, crop=17), crop=17, channels=1088,
+    ),
+    "faster_rcnn_resnet50": TfCase(
+        name="faster_rcnn-resnet50-600-s16-p300", config=_region("faster_rcnn_resnet50"), crop=7, channels=1024
+    ),
+    "mask_rcnn_inception_v2": TfCase(
+        name="mask_rcnn_zoo-inception_v2-800x1365-s16", crop=7, channels=576,
+        config=_region("faster_rcnn_inception_v2", predictor=_masks(side=15, convs=2)),
+    ),
+    "mask_rcnn_resnet50": TfCase(
+        name="mask_rcnn_zoo-resnet50-800x1365-s8", classes=90, crop=7, channels=1024,
+        config=_region("faster_rcnn_resnet50", predictor=_masks(side=33, convs=4), stride=8, classes=90),
     ),
     "rfcn_resnet101": TfCase(
         name="rfcn-resnet101-600-s16-p300", config=_region("faster_rcnn_resnet101", predictor=RFCN), released=True
@@ -186,7 +209,11 @@ def region_outputs(model: Any, case: TfCase, tf: Any) -> dict[str, Any]:
     scopes = (model.second_stage_feature_extractor_scope, model.second_stage_box_predictor_scope)
     if case.crop:
         maps = model._feature_extractor.extract_box_classifier_features(tf.constant(crops(case)), scope=scopes[0])
-        head = model._mask_rcnn_box_predictor.predict([maps], [1], scope=scopes[1], prediction_stage=2)
+        predictor = model._mask_rcnn_box_predictor
+        head = predictor.predict([maps], [1], scope=scopes[1], prediction_stage=2)
+        if case.masked:
+            third = predictor.predict([maps], [1], scope=scopes[1], prediction_stage=3)
+            result["masks"] = tf.squeeze(third["mask_predictions"], 1)[:, ::KEPT]
     else:
         (shared,) = first["rpn_features_to_crop"]
         maps = model._feature_extractor.extract_box_classifier_features(shared, scope=scopes[0])

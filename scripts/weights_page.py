@@ -32,7 +32,8 @@ def _line(weights: PublishedWeights) -> str:
 def _accuracy(known: WeightsAccuracy) -> str:
     numbers = " / ".join("–" if number is None else f"{number:.1f}" for number in (known.ap, known.ap50))
     canvas = f" at {known.detector.split('-')[2]}" if known.detector and known.detector.startswith("yolo_v3-") else ""
-    return f"{numbers} {known.split}{canvas}"
+    masks = f", masks {known.mask_ap:.1f}" if known.mask_ap else ""
+    return f"{numbers} {known.split}{canvas}{masks}"
 
 
 def _origins() -> Iterator[str]:

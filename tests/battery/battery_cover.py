@@ -6,7 +6,7 @@ from paretodet.detectors.catalogue import entries
 from paretodet.detectors.families import spec
 from paretodet.detectors.spec import to_data
 
-SHORT = 24
+SHORT = 30
 IGNORED = ("name", "height", "width", "fit", "assumption")  # fields in which entries of one network differ
 
 

@@ -8,12 +8,13 @@ def test_the_short_tier_covers_every_part_of_the_catalogue():
 
 
 def test_the_short_tier_is_short_and_has_the_exported_entries():
-    assert len(short()) <= 24 and set(exported()) < set(traced()) <= set(short()) <= set(distinct())
+    assert len(short()) <= 30 and set(exported()) < set(traced()) <= set(short()) <= set(distinct())
     assert {entry.meta_architecture for entry in exported()} >= {
         "ssd",
         "faster_rcnn",
         "rfcn",
-        "mask_rcnn",
+        "mask_rcnn_d2",  # the lightest with these heads
+        "mask_rcnn_zoo",
         "cascade_rcnn",
     }
 

@@ -21,6 +21,8 @@ NAMES = [
     "rfcn-mobilenet_v1-300-s16-p10",
     "mask_rcnn-resnet50-800x1024",
     "cascade_rcnn-resnet50-800x1344",
+    "mask_rcnn_d2-resnet50-800x1344",
+    "mask_rcnn_zoo-inception_v2-800x1365-s16",
 ]
 SIDES = {"ssd_liu": 266}
 

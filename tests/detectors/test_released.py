@@ -22,7 +22,7 @@ def test_faster_rcnn_on_inception_v2_pools_its_crops():
 
 
 @pytest.mark.parametrize(
-    "name", ["ssd-mobilenet_v1-300", "faster_rcnn-resnet101-600-s16-p300", "mask_rcnn-resnet101-800x1024"]
+    "name", ["ssd-mobilenet_v1-300", "mask_rcnn_zoo-inception_v2-800x1365-s16", "mask_rcnn-resnet101-800x1024"]
 )
 def test_other_detectors_are_as_in_the_catalogue(name):
     assert as_released(spec(name)) == spec(name)

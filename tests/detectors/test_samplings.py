@@ -23,6 +23,10 @@ SYSTEMS = {  # architecture -> sampling, rounding of the sides where they keep t
     "cascade_rcnn": ("opencv", "detectron"),
     "fcos": ("antialiased", "maskrcnn_benchmark"),  # torchvision.transforms on a Pillow image
     "faster_rcnn_fpn": ("opencv", "detectron"),
+    "mask_rcnn_zoo": ("tf1", "tf1"),
+    "retinanet_d2": ("antialiased", "detectron2"),
+    "faster_rcnn_d2": ("antialiased", "detectron2"),
+    "mask_rcnn_d2": ("antialiased", "detectron2"),
     "ssd_tv": ("torch", None),
     "retinanet_tv": ("torch", "below"),
     "faster_rcnn_tv": ("torch", "below"),

@@ -56,6 +56,9 @@ REGION_HEAD = (
         ("retinanet-resnet101-800", 56_960_820, 120_087),  # frozen norms' gamma and beta among them
         ("retinanet-resnet50-800", 37_968_692, 120_087),
         ("retinanet_tv-resnet50-800", 34_014_999 + 53_120, 120_087),  # torchvision counts no frozen norm
+        ("retinanet_d2-resnet50-800x1344", 37_968_692, 201_600),  # layers as Detectron's
+        ("faster_rcnn_d2-resnet101-800x1344", 63_392_821 - 2_643_537 - 4 * 1025, 268_569),  # no box of the background
+        ("mask_rcnn_d2-resnet50-800x1344", 63_392_821 - 18_992_128 - 4 * 1025 - 257, 268_569),  # and no mask
         ("fcos-resnet50-800x1344", 32_297_370, 22_400),  # a cell of each level; head and P6 from P5 as the authors'
         ("faster_rcnn_fpn-resnet101-800x1344", 63_392_821 - 2_643_537, 268_569),  # without the branch of masks
         ("faster_rcnn_fpn-resnet50-800x1344", 63_392_821 - 2_643_537 - 18_992_128, 268_569),
@@ -78,6 +81,24 @@ def test_parameters_and_references(name, parameters, references):
     anchors = made.anchors(detector.features(blank(made)), (made.height, made.width))
     assert anchors.boxes.shape == (references, 4)
     assert sum(anchors.counts) == references
+
+
+@pytest.mark.parametrize(
+    ("name", "millions"),
+    [
+        ("mask_rcnn_zoo-inception_v2-800x1365-s16", 21.772),
+        ("mask_rcnn_zoo-resnet50-800x1365-s8", 50.222),
+        ("mask_rcnn_zoo-resnet101-800x1365-s8", 69.188),
+        ("mask_rcnn_zoo-inception_resnet_v2-800x1365-s8", 92.368),
+    ],
+)
+def test_the_zoos_mask_rcnn_has_the_parameters_that_open_model_zoo_counted(name, millions):
+    """In its converted graphs a norm is a bias, and both branches have the tail of the backbone."""
+    _, detector = built(name)
+    counted = {key: value.numel() for key, value in detector.named_parameters() if not key.endswith("norm.weight")}
+    parts = [f"layers.{layer}" for layer in getattr(detector.backbone, "after", ())] or ["block4"]
+    tail = sum(counted[key] for key in counted if key.startswith(tuple(f"backbone.{part}." for part in parts)))
+    assert round((sum(counted.values()) + tail) / 1e6, 3) == millions
 
 
 @pytest.mark.parametrize(

@@ -147,6 +147,9 @@ CROPS = {
         [x, x[:, :, ::2, ::2]], b, strides=[8, 16], bins=4, samples=2, aligned=False, levels=(b[..., 0] > 30).long()
     ),
     "roi_align_adaptive": lambda x, b: roi_align([x], b, strides=[8], bins=3, samples=0, aligned=True),
+    "roi_align_adaptive_of_a_pyramid": lambda x, b: roi_align(
+        [x, x[:, :, ::2, ::2]], b, strides=[8, 16], bins=4, samples=0, aligned=False, levels=(b[..., 0] > 30).long()
+    ),
     "roi_pool": lambda x, b: roi_pool(x, b, stride=8, bins=7),
 }
 

@@ -63,7 +63,9 @@ def test_counts_of_the_heads():
     with torch.device("meta"):
         assert count(ConnectedHead().build(INFO, 0, 80, 81)) == 14_310_805
         assert count(ConnectedHead(class_agnostic=True).build(INFO, 0, 80, 81)) == 14_310_805 - 79 * 4 * 1025
-        assert count(MaskHead().build(INFO, 80)) == 2_643_537
+        assert count(ConnectedHead(background_box=False).build(INFO, 0, 80, 81)) == 14_310_805 - 4 * 1025
+        assert count(MaskHead().build(INFO, 0, 80)) == 2_643_537
+        assert count(MaskHead(background=False).build(INFO, 0, 80)) == 2_643_537 - 257
 
 
 @pytest.mark.parametrize("class_agnostic", [False, True])
@@ -91,7 +93,7 @@ def test_the_one_box_of_all_classes_is_the_second():
 
 def small_head():
     torch.manual_seed(0)
-    return MaskHead(crop=PyramidAlign(bins=4), convs=2, channels=8).build(FeatureInfo((3,) * 5, INFO.strides), 5)
+    return MaskHead(crop=PyramidAlign(bins=4), convs=2, channels=8).build(FeatureInfo((3,) * 5, INFO.strides), 0, 5)
 
 
 @torch.no_grad()
@@ -123,3 +125,29 @@ def test_the_coarsest_map_is_not_cropped():
     assert found.codes.shape == (2, 2, 4, 4) and found.logits.shape == (2, 2, 5)
     *fine, coarsest = maps()
     assert torch.equal(head((*fine, coarsest + 1), refs, CANVAS, None).logits, found.logits)
+
+
+@torch.no_grad()
+def test_without_a_background_the_first_box_and_mask_are_those_of_the_first_class():
+    torch.manual_seed(0)
+    info = FeatureInfo((3,) * 5, INFO.strides)
+    head = ConnectedHead(width=16, background_box=False).build(info, 0, 2, 3)
+    head.head.boxes.weight.zero_()
+    head.head.boxes.bias.copy_(torch.arange(8.0))
+    refs = References(square(20).expand(2, -1, -1), torch.ones(1, 1), (1,))
+    assert head(maps(), refs, CANVAS, None).codes[0].tolist() == [[[0, 1, 2, 3], [4, 5, 6, 7]]]
+    masks = MaskHead(crop=PyramidAlign(bins=4), convs=1, channels=8, background=False).build(info, 0, 2)
+    every = masks.outputs(masks.crop(maps(), refs.boxes, CANVAS))
+    found = masks(maps(), refs.boxes, torch.tensor([[0], [1]]), CANVAS)
+    assert torch.equal(found[0, 0], every[0, 0]) and torch.equal(found[1, 0], every[1, 1])
+
+
+def test_aligned_crops_are_shifted_by_half_a_cell():
+    """Of a ramp, one cell of which is 4 px: half a cell less everywhere."""
+    ramp = tuple(torch.arange(float(x.shape[3])).expand(2, 3, x.shape[2], -1) for x in maps())
+    boxes = torch.tensor([[[20.0, 20.0, 76.0, 76.0]]]).expand(2, -1, -1)
+    crops = [
+        PyramidAlign(samples=samples, aligned=aligned)(ramp, boxes, CANVAS)
+        for samples, aligned in ((2, False), (0, True))
+    ]
+    torch.testing.assert_close(crops[0] - 0.5, crops[1])

@@ -8,6 +8,7 @@ from paretodet.rules.anchors import (
     PriorBoxes,
     PyramidAnchors,
     RoundedAnchors,
+    UnroundedAnchors,
     ssd_percents,
 )
 
@@ -237,6 +238,25 @@ def test_torchvisions_steps_are_cut_to_whole_pixels():
     refs = RoundedAnchors(sides=((32,),), ratios=(1.0,))(maps((13, 21)), (800, 1344))
     assert refs.boxes[1].tolist() == [64 - 16, -16, 64 + 16, 16]
     assert refs.boxes[21].tolist() == [-16, 61 - 16, 16, 61 + 16]
+
+
+def test_detectron2s_anchors_are_not_rounded():
+    """32 px of ratio 0.5 and 2 around the corner of the image, by its `generate_cell_anchors`."""
+    refs = UnroundedAnchors.fpn()(maps(*[(2, 3)] * 5), (8, 12))
+    assert refs.counts == (18,) * 5
+    half = 32 * 2**-0.5
+    wanted = torch.tensor([[-half, -half / 2, half, half / 2], [-16, -16, 16, 16]])
+    torch.testing.assert_close(refs.boxes[:2], wanted)
+    assert torch.equal(refs.boxes[3:5], refs.boxes[:2] + torch.tensor([4.0, 0, 4, 0]))
+    assert torch.equal(refs.boxes[9:11], refs.boxes[:2] + torch.tensor([0.0, 4, 0, 4]))
+
+
+def test_detectron2s_octaves_come_before_ratios():
+    first = UnroundedAnchors.retinanet()(maps(1, 1, 1, 1, 1), (8, 8)).boxes[:9]
+    area = (first[:, 2] - first[:, 0]) * (first[:, 3] - first[:, 1])
+    torch.testing.assert_close(area.sqrt(), torch.tensor([32 * 2 ** (i / 3) for i in (0, 0, 0, 1, 1, 1, 2, 2, 2)]))
+    ratio = (first[:, 3] - first[:, 1]) / (first[:, 2] - first[:, 0])
+    torch.testing.assert_close(ratio, torch.tensor([0.5, 1, 2] * 3))
 
 
 def test_wrong_number_of_maps():

@@ -62,6 +62,25 @@ def test_the_loss_is_the_mean_over_the_cells_of_positive_boxes():
         torch.testing.assert_close(found, expected)
 
 
+def test_samples_from_edge_to_edge_are_those_of_tensorflows_crop():
+    """A mask of the whole image, cropped with corners aligned; inside the object both have the same pixels."""
+    side, box = 28, torch.tensor([30.0, 50.0, 60.0, 86.0])  # inside the truth
+    masks = drawn(side)
+    found = crops(sample(box), targets(masks), 15, edges=True)[0, 0]
+    low, size = TRUTH[:2].repeat(2), torch.tensor([56.0] * 4)
+    points = torch.linspace(0, 1, 15)
+    at = [box[i] + points * (box[i + 2] - box[i]) for i in (0, 1)]
+    grid = torch.stack(torch.meshgrid(*[(a - low[i]) / size[i] * 2 - 1 for i, a in enumerate(at)], indexing="xy"), -1)
+    wanted = F.grid_sample(masks[None], grid[None], align_corners=False)[0, 0]
+    torch.testing.assert_close(found, wanted, atol=1e-5, rtol=0)
+
+
+def test_the_weight_is_a_factor():
+    masks, logits = targets(drawn(28)), torch.randn(1, 1, 28, 28, generator=torch.Generator().manual_seed(0))
+    once, four = (MaskLoss(weight=weight)(logits, sample(TRUTH), masks)["mask"] for weight in (1.0, 4.0))
+    torch.testing.assert_close(four, 4 * once)
+
+
 def test_without_positives_loss_and_gradient_are_0():
     logits = torch.randn(1, 4, 28, 28, requires_grad=True)
     nobody = sample(*[TRUTH] * 4)._replace(valid=torch.zeros(1, 4, dtype=torch.bool))

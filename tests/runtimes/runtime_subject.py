@@ -29,6 +29,8 @@ FAMILIES = (  # one of each, small
     "rfcn-resnet101-96-s16-p8",
     "cascade_rcnn-resnet50-128",
     "mask_rcnn-resnet50-128",
+    "mask_rcnn_d2-resnet50-128",
+    "mask_rcnn_zoo-inception_v2-96-s16-p8",
 )
 
 

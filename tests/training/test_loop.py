@@ -43,6 +43,10 @@ FAMILIES = {  # with those of SHAPES, one of each architecture; number of update
     "mask_rcnn-resnet50-800x1024": 300,
     "mask_rcnn_tv-resnet50-800x1344": 300,
     "cascade_rcnn-resnet50-800x1344": 300,
+    "retinanet_d2-resnet50-800x1344": 200,
+    "faster_rcnn_d2-resnet50-800x1344": 200,
+    "mask_rcnn_d2-resnet50-800x1344": 300,
+    "mask_rcnn_zoo-inception_v2-800x1365-s16": 300,
 }
 SUBJECT = Path(__file__).with_name("training_subject.py")
 

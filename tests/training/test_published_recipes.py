@@ -19,6 +19,7 @@ from paretodet.training.step import freeze
 from paretodet.transforms.augment import Chain, Expand, Flip, Jitter
 from paretodet.transforms.color import Distort, DistortHsv
 from paretodet.transforms.crops import CoveringCrop, SampledCrop
+from paretodet.transforms.resize_policy import ShortSide
 from paretodet.transforms.view import ImageView, ViewWindow, render
 
 
@@ -70,6 +71,13 @@ RATES = [  # name, update, learning rate there
     ("mask_rcnn-resnet101-800x1024", 250, 0.02 * 2 / 3),
     ("mask_rcnn-resnet101-800x1024", 80_000, 2e-4),
     ("cascade_rcnn-resnet50-800x1344", 60_000, 2e-3),  # Detectron-Cascade-RCNN's 1x
+    ("retinanet_d2-resnet50-800x1344", 1000, 0.01),  # Detectron2's 3x
+    ("retinanet_d2-resnet50-800x1344", 210_000, 1e-3),
+    ("mask_rcnn_d2-resnet101-800x1344", 0, 0.02 * 1e-3),
+    ("mask_rcnn_d2-resnet101-800x1344", 250_000, 2e-4),
+    ("faster_rcnn-resnet50-600-s16-p300", 0, 3e-4),  # the zoo's sample configurations
+    ("mask_rcnn_zoo-inception_v2-800x1365-s16", 0, 2e-4),
+    ("mask_rcnn_zoo-resnet101-800x1365-s8", 1_200_000, 3e-6),
     ("retinanet_tv-resnet50-800", 5000, 0.01),
     ("mask_rcnn_tv-resnet50-800x1344", 1000, 0.02),
 ]
@@ -99,6 +107,7 @@ FLIPS = Chain(steps=(Flip(),))
 WHITE = np.full((400, 400, 3), 255, np.uint8)
 LIU = Chain(steps=(Distort(), Expand(), SampledCrop(), Flip()))
 SIDES = tuple(range(320, 609, 32))
+SHORT_SIDES = (640, 672, 704, 736, 768, 800)  # Detectron2's MIN_SIZE_TRAIN
 AUGMENTED = {  # the augmentation of each family, the sides of its canvases, and its number of early images
     "faster_rcnn-vgg16-600-s16-p300": (FLIPS, (), 0),  # paper.md: Huang et al.'s configurations
     "rfcn-resnet101-600-s16-p300": (FLIPS, (), 0),
@@ -115,6 +124,10 @@ AUGMENTED = {  # the augmentation of each family, the sides of its canvases, and
     "faster_rcnn_fpn-resnet50-800x1344": (FLIPS, (), 0),
     "mask_rcnn-resnet101-800x1024": (FLIPS, (), 0),
     "cascade_rcnn-resnet50-800x1344": (FLIPS, (), 0),
+    "retinanet_d2-resnet50-800x1344": (FLIPS, SHORT_SIDES, 0),
+    "faster_rcnn_d2-resnet50-800x1344": (FLIPS, SHORT_SIDES, 0),
+    "mask_rcnn_d2-resnet50-800x1344": (FLIPS, SHORT_SIDES, 0),
+    "mask_rcnn_zoo-inception_v2-800x1365-s16": (FLIPS, (), 0),
     "retinanet_tv-resnet50-800": (FLIPS, (), 0),
     "fcos-resnet50-800x1344": (FLIPS, (), 0),
     "faster_rcnn_tv-resnet50-800x1344": (FLIPS, (), 0),
@@ -122,10 +135,14 @@ AUGMENTED = {  # the augmentation of each family, the sides of its canvases, and
 }
 
 
+def side(fit):
+    return fit.short if isinstance(fit, ShortSide) else fit.height
+
+
 def test_augmentation_canvases_and_early_images():
     assert {name.split("-")[0] for name in AUGMENTED} == set(recipes.FAMILIES)
     made = {name: published_recipe(name) for name in AUGMENTED}
-    sides = {name: tuple(fit.height for fit in recipe.canvases) for name, recipe in made.items()}
+    sides = {name: tuple(map(side, recipe.canvases)) for name, recipe in made.items()}
     assert {name: (each.augmentation, sides[name], each.early) for name, each in made.items()} == AUGMENTED
 
 
@@ -158,6 +175,7 @@ FROZEN = {  # convolutions' weights; systems.md 8.1 (conv1 and res2) and 9.1 (co
     "retinanet-resnet101-800": STEM_AND_RES2,
     "mask_rcnn-resnet50-800x1024": STEM_AND_RES2,
     "cascade_rcnn-resnet50-800x1344": STEM_AND_RES2,
+    "mask_rcnn_d2-resnet50-800x1344": STEM_AND_RES2,
     "retinanet_tv-resnet50-800": STEM_AND_RES2,
     "fcos-resnet50-800x1344": STEM_AND_RES2,
     "faster_rcnn_tv-resnet50-800x1344": STEM_AND_RES2,

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from paretodet.transforms.resize_policy import ShortSide
-from paretodet.transforms.short_side import ROUNDINGS, Size, detectron, maskrcnn_benchmark, nearest, tf1
+from paretodet.transforms.short_side import ROUNDINGS, Size, detectron, detectron2, maskrcnn_benchmark, nearest, tf1
 
 SIDES = range(100, 700, 7)
 EVEN = range(200, 701, 2)
@@ -81,6 +81,25 @@ def benchmarks(size: Size, short: int, long: int) -> Size:
     if (width <= height and width == side) or (height <= width and height == side):
         return size
     return (int(side * height / width), side) if width < height else (side, int(side * width / height))
+
+
+def shortest_edge(size: Size, short: int, long: int) -> Size:
+    """`ResizeShortestEdge.get_output_shape` of Detectron2."""
+    height, width = size
+    scale = float(short) / min(height, width)
+    high, wide = (float(short), scale * width) if height < width else (scale * height, float(short))
+    if max(high, wide) > long:
+        scale = float(long) / max(high, wide)
+        high, wide = high * scale, wide * scale
+    return int(high + 0.5), int(wide + 0.5)
+
+
+def test_detectron2_is_its_shortest_edge() -> None:
+    for size in product(SIDES, SIDES):
+        assert detectron2(size, 800, 1333) == shortest_edge(size, 800, 1333)
+    assert detectron2((480, 640), 800, 1333) == (800, 1067)
+    assert detectron2((1, 9000), 800, 1333) == (1, 1333)  # there, a side of 0
+    assert differing(detectron2, detectron, 800, 1333)
 
 
 def test_maskrcnn_benchmark_is_its_resize() -> None:

@@ -12,7 +12,7 @@ from paretodet.importing import import_weights
 from paretodet.types import Images
 from paretodet.weights import files, safe
 from paretodet.weights.files import WeightsMetadata
-from paretodet.weights.namings import detectron, detectron2
+from paretodet.weights.namings import detectron
 from paretodet.weights.safe import WeightsError
 
 NAMES = (
@@ -187,11 +187,3 @@ def test_a_backbone_with_other_strides_is_refused():
         net = ResNet(depth=50, layout="torchvision", taps=(5,), tail=False, output_stride=32).build()
     with pytest.raises(WeightsError, match="import the file as resnet50_caffe"):
         detectron.NAMING.state({"res_conv1_bn_s": torch.ones(1)}, net)
-
-
-def test_a_file_of_detectron2_is_refused_with_the_reason(tmp_path):
-    path, name = tmp_path / "model_final.pth", "mask_rcnn-resnet50-800x1024"
-    torch.save({"model": {detectron2.SIGN: torch.ones(64, 3, 7, 7)}, "iteration": 269999}, path)
-    with pytest.raises(WeightsError, match=r"model_final\.pth: Detectron2's detectors have") as refused:
-        import_weights(path, WeightsMetadata(name=name), tmp_path / "w.safetensors")
-    assert refused.value.id == "weights-other"

@@ -29,7 +29,7 @@ def test_an_entry_is_whole(weights: published.PublishedWeights) -> None:
     assert weights.url or weights.note, "where a person finds the file"
     assert bool(weights.sha256) == bool(weights.sha256_note)
     assert weights.size is None or weights.size_mib is None
-    assert all(known.ap or known.ap50 for known in weights.accuracy)
+    assert all(known.ap or known.ap50 or known.mask_ap for known in weights.accuracy)
     assert bool(weights.member) == weights.file.endswith((".tar.gz", ".tgz"))
     keys = [(known.detector, known.split) for known in weights.accuracy]
     assert len(set(keys)) == len(keys)
@@ -65,7 +65,7 @@ def test_weights_are_found_by_their_name_or_by_the_only_detector() -> None:
     weights, detector = find("yolo_v3-darknet53-608")
     assert weights.name == "yolov3" and detector == "yolo_v3-darknet53-608"
     assert find("yolo_v3-darknet53-512")[0].name == "yolov3"  # another canvas of the same network
-    assert find("faster_rcnn_resnet50_coco")[1] is None
+    assert find("faster_rcnn_resnet50_coco")[1] == "faster_rcnn-resnet50-600-s16-p300"
 
 
 def test_a_file_is_known_by_its_hash() -> None:

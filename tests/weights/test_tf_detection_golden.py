@@ -19,12 +19,13 @@ from paretodet.layers.norms import BatchNorm
 from paretodet.types import References
 from paretodet.weights import files
 from paretodet.weights.namings import tf_detection
+from paretodet.weights.safe import WeightsError
 from record_tf_detection_golden import CASES, CLASSIFIERS, FOLDER, KEPT, SIZE, classified, crops, drawn, image, regions
 from tensorflow_files import graph
 
 FULL = (  # networks of more than 40 million weights
     "faster_rcnn_inception_resnet_v2", "faster_rcnn_resnet101", "rfcn_resnet101", "inception_resnet_v2",
-    "resnet_v1_101",
+    "resnet_v1_101", "mask_rcnn_resnet50",
 )  # fmt: skip
 
 
@@ -84,6 +85,9 @@ def test_raw_outputs_are_tensorflows(tmp_path, name):
         codes, logits = second_stage(detector, maps, CASES[name])
         assert apart(yxhw(codes)[:, ::KEPT], kept["codes1"]) < 1e-4
         assert apart(logits[:, ::KEPT], kept["logits1"]) < 1e-4
+    if CASES[name].masked:
+        masks = detector.mask_head.outputs(nchw(crops(CASES[name])), detector.backbone.tail)
+        assert apart(masks[:, ::KEPT], kept["masks"]) < 1e-4
 
 
 def second_stage(detector, maps, case):
@@ -113,6 +117,16 @@ def test_backbones_take_the_weights_of_classifiers(tmp_path, name):
     files.load(net, path)
     found = net.trunk(nchw(classified(CLASSIFIERS[name][-1])))[-1]
     assert apart(found[:, ::8], kept["map"].transpose(0, 3, 1, 2)) < 1e-4
+
+
+def test_masks_of_another_side_are_refused():
+    size = {"SecondStageBoxPredictor_1/ResizeBilinear/size": torch.tensor([33, 33])}
+    with torch.device("meta"):
+        detector = build(made("mask_rcnn_inception_v2"))
+    with pytest.raises(
+        WeightsError, match="its masks have 33 x 33 cells, those of mask_rcnn_zoo-inception_v2.* 15 x 15"
+    ):
+        tf_detection.state(variables(golden("mask_rcnn_inception_v2")) | size, detector)
 
 
 @pytest.mark.parametrize("name", [name for name in CASES if "rcnn" in name or "rfcn" in name])

@@ -32,6 +32,7 @@ DENSE_STRIDES: dict[str, tuple[int | None, ...]] = {  # in SSD; None: there is o
     "inception_v3": (None,),
     "inception_resnet_v2": (None,),
 }
+ZOO_STRIDES = {"inception_v2": 16, "resnet50": 8, "resnet101": 8, "inception_resnet_v2": 8}  # of its Mask R-CNN
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,9 +55,11 @@ YOLO_V3 = "Redmon and Farhadi 2018 (arXiv 1804.02767)"
 MASK = "He et al. 2017 (arXiv 1703.06870)"
 FOCAL = "Lin et al. 2017 (arXiv 1708.02002)"
 DETECTRON = "Detectron's model zoo, 2x schedule"
+DETECTRON2 = "Detectron2's model zoo, 3x schedule"
 CASCADE = "the authors' Detectron-Cascade-RCNN, 1x schedule"
 TF_ZOO = "TensorFlow 1 detection model zoo"
 TORCHVISION = "torchvision's weights"
+ZOO = "TensorFlow 1 detection model zoo"
 FCOS = "the authors' FCOS_R_50_FPN_1x"
 DARKNET = "darknet's model table"
 ARCHIVE = "ultralytics/yolov3 archive branch, the authors' weights under pycocotools"
@@ -106,6 +109,12 @@ PUBLISHED: dict[str, tuple[PublishedAP, ...]] = {
         PublishedAP(split="test-dev", ap=35.7, ap50=55.0, source=f"{FOCAL} Table 1e"),
         PublishedAP(split="val2017", ap=35.7, source=DETECTRON),
     ),
+    "retinanet_d2-resnet50-800x1344": (PublishedAP(split="val2017", ap=38.7, source=DETECTRON2),),
+    "retinanet_d2-resnet101-800x1344": (PublishedAP(split="val2017", ap=40.4, source=DETECTRON2),),
+    "faster_rcnn_d2-resnet50-800x1344": (PublishedAP(split="val2017", ap=40.2, source=DETECTRON2),),
+    "faster_rcnn_d2-resnet101-800x1344": (PublishedAP(split="val2017", ap=42.0, source=DETECTRON2),),
+    "mask_rcnn_d2-resnet50-800x1344": (PublishedAP(split="val2017", ap=41.0, mask_ap=37.2, source=DETECTRON2),),
+    "mask_rcnn_d2-resnet101-800x1344": (PublishedAP(split="val2017", ap=42.9, mask_ap=38.6, source=DETECTRON2),),
     "fcos-resnet50-800x1344": (
         PublishedAP(split="val2017", ap=37.1, source=FCOS),
         PublishedAP(split="test-dev", ap=37.4, source=FCOS),
@@ -128,6 +137,13 @@ PUBLISHED: dict[str, tuple[PublishedAP, ...]] = {
     "cascade_rcnn-resnet50-800x1344": (PublishedAP(split="val2017", ap=40.9, ap50=59.0, source=CASCADE),),
     "faster_rcnn_tv-resnet50-800x1344": (PublishedAP(split="val2017", ap=37.0, source=TORCHVISION),),
     "mask_rcnn_tv-resnet50-800x1344": (PublishedAP(split="val2017", ap=37.9, mask_ap=34.6, source=TORCHVISION),),
+    **{
+        f"mask_rcnn_zoo-{backbone}-800x1365-s{ZOO_STRIDES[backbone]}": (
+            PublishedAP(split="minival2014", mask_ap=float(ap), rounding=0.5, source=f"{ZOO}, its masks"),
+        )
+        for backbone, ap in (("inception_v2", 25), ("resnet50", 29), ("resnet101", 33), ("inception_resnet_v2", 36))
+    },
+    "faster_rcnn-resnet50-600-s16-p300": (PublishedAP(split="minival2014", ap=30.0, rounding=0.5, source=ZOO),),
     "faster_rcnn-resnet101-600-s16-p100": (
         PublishedAP(split="test-dev", ap=31.9, source=f"{HUANG} Table 3"),
         PublishedAP(split="minival2014", ap=32.0, rounding=0.5, source=f"{HUANG} Table 3"),
@@ -205,8 +221,12 @@ def _names() -> Iterator[str]:
     yield from ("faster_rcnn_fpn-resnet101-800x1344", "faster_rcnn_fpn-resnet50-800x1344")
     yield from ("mask_rcnn-resnet101-800x1024", "mask_rcnn-resnet50-800x1024")
     yield from ("cascade_rcnn-resnet101-800x1344", "cascade_rcnn-resnet50-800x1344")
+    for architecture in ("retinanet_d2", "faster_rcnn_d2", "mask_rcnn_d2"):
+        yield from (f"{architecture}-resnet{depth}-800x1344" for depth in (101, 50))
     yield from ("faster_rcnn_tv-resnet50-800x1344", "mask_rcnn_tv-resnet50-800x1344")
+    yield from (f"mask_rcnn_zoo-{backbone}-800x1365-s{stride}" for backbone, stride in ZOO_STRIDES.items())
     yield from _huang("faster_rcnn", REGION_STRIDES, PROPOSALS)
+    yield "faster_rcnn-resnet50-600-s16-p300"
     yield from _huang("rfcn", REGION_STRIDES, PROPOSALS)
 
 

@@ -61,7 +61,7 @@ class Detector(nn.Module):
         self.info = self.neck.info if self.neck else self.backbone.info
         check_strides("anchors", spec.anchors.strides, self.info.strides)
         self.heads = nn.ModuleList(self._build_heads(spec))
-        self.mask_head = spec.masks.head.build(self.info, spec.classes) if spec.masks else None
+        self.mask_head = self._build_masks(spec)
         self.register_buffer("mean", torch.tensor(spec.pixels.mean).view(1, 3, 1, 1), persistent=False)
         self.register_buffer("deviation", torch.tensor(spec.pixels.std).view(1, 3, 1, 1), persistent=False)
 
@@ -72,6 +72,9 @@ class Detector(nn.Module):
         dense = first.head.build(self.info, spec.anchors.per_cell, first.scores.width(classes))
         width = self.backbone.tail_channels
         return [dense] + [s.head.build(self.info, width, spec.classes, s.scores.width(spec.classes)) for s in later]
+
+    def _build_masks(self, spec: DetectorSpec) -> nn.Module | None:
+        return spec.masks.head.build(self.info, self.backbone.tail_channels, spec.classes) if spec.masks else None
 
     def forward(self, images: Images) -> Detections:
         maps = self.features(images)
@@ -129,7 +132,7 @@ class Detector(nn.Module):
         """Adds to each final box the mask of its class, in 0..1. Unchanged if the detector has no masks."""
         if self.mask_head is None:
             return detections
-        logits = self.mask_head(maps, detections.boxes, detections.labels, canvas(images))
+        logits = self.mask_head(maps, detections.boxes, detections.labels, canvas(images), self.backbone.tail)
         return detections._replace(masks=logits.float().sigmoid())
 
     def loss(
@@ -180,7 +183,7 @@ class Detector(nn.Module):
         if loss is None:
             raise ValueError("masks: loss is needed to train, this detector has none")
         crops = loss.sample(sample.references, targets, sample.assignment, sample.weight)
-        logits = self.mask_head(maps, crops.boxes, crops.labels, canvas(images))
+        logits = self.mask_head(maps, crops.boxes, crops.labels, canvas(images), self.backbone.tail)
         return {f"masks/{name}": value for name, value in loss(logits, crops, targets, divisor).items()}
 
     def _predict(self, index: int, maps: Maps, references: References, images: Images) -> Predictions:

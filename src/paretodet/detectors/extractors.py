@@ -13,6 +13,7 @@ IMAGENET = Pixels(mean=(123.68, 116.779, 103.939))
 PIXELS = {
     "vgg16": IMAGENET,
     "resnet101": IMAGENET,
+    "resnet50": IMAGENET,
     "mobilenet_v1": UNIT,
     "mobilenet_v2": UNIT,
     "inception_v2": UNIT,

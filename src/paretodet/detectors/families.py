@@ -10,9 +10,17 @@ from paretodet.detectors.faster_rcnn import faster_rcnn
 from paretodet.detectors.faster_rcnn_ren import faster_rcnn_ren
 from paretodet.detectors.fcos import fcos
 from paretodet.detectors.labels import COCO_80, COCO_90, COCO_91
-from paretodet.detectors.mask_rcnn import faster_rcnn_fpn, faster_rcnn_tv, mask_rcnn, mask_rcnn_tv
+from paretodet.detectors.mask_rcnn import (
+    faster_rcnn_d2,
+    faster_rcnn_fpn,
+    faster_rcnn_tv,
+    mask_rcnn,
+    mask_rcnn_d2,
+    mask_rcnn_tv,
+)
+from paretodet.detectors.mask_rcnn_zoo import mask_rcnn_zoo
 from paretodet.detectors.names import DetectorName, parse
-from paretodet.detectors.retinanet import retinanet, retinanet_tv
+from paretodet.detectors.retinanet import retinanet, retinanet_d2, retinanet_tv
 from paretodet.detectors.rfcn import rfcn
 from paretodet.detectors.spec import DetectorSpec
 from paretodet.detectors.ssd import ssd, ssd_liu, ssd_tv, ssdlite
@@ -32,12 +40,16 @@ FAMILIES: dict[str, tuple[Callable[[DetectorName, Labels], DetectorSpec], Labels
     "faster_rcnn": (faster_rcnn, COCO_90),
     "faster_rcnn_ren": (faster_rcnn_ren, COCO_80),
     "faster_rcnn_fpn": (faster_rcnn_fpn, COCO_80),
+    "faster_rcnn_d2": (faster_rcnn_d2, COCO_80),
     "faster_rcnn_tv": (faster_rcnn_tv, COCO_90),
     "mask_rcnn": (mask_rcnn, COCO_80),
     "cascade_rcnn": (cascade_rcnn, COCO_80),
+    "mask_rcnn_d2": (mask_rcnn_d2, COCO_80),
+    "mask_rcnn_zoo": (mask_rcnn_zoo, COCO_90),
     "mask_rcnn_tv": (mask_rcnn_tv, COCO_90),
     "retinanet": (retinanet, COCO_80),
     "fcos": (fcos, COCO_80),
+    "retinanet_d2": (retinanet_d2, COCO_80),
     "retinanet_tv": (retinanet_tv, COCO_91),
     "rfcn": (rfcn, COCO_90),
 }

@@ -56,6 +56,11 @@ EXTRACTORS = {
         crop=POOLED,
         assumption=UNDILATED,
     ),
+    "resnet50": FasterRcnnExtractor(
+        backbones={stride: ResNet(depth=50, tail=True, output_stride=stride) for stride in (16, 8)},
+        crop=POOLED,
+        assumption=f"{UNDILATED}; the paper does not have this network, which was released with the code",
+    ),
     "mobilenet_v1": FasterRcnnExtractor(
         backbones={16: MobileNetV1(taps=(11,), tail=True, norm=FrozenNorm(eps=1e-3))},
         crop=CropAndResize(bins=14, pool=1),

@@ -10,8 +10,10 @@ _FORM = re.compile(
     r"(?:-s(?P<output_stride>\d+))?(?:-p(?P<proposals>\d+))?"
 )
 # The default number of proposals of an architecture, which its names omit.
-PYRAMIDS = ("faster_rcnn_fpn", "mask_rcnn", "cascade_rcnn", "faster_rcnn_tv", "mask_rcnn_tv")
-PROPOSALS = dict.fromkeys(PYRAMIDS, 1000)
+PYRAMIDS = (
+    "faster_rcnn_fpn", "mask_rcnn", "cascade_rcnn", "faster_rcnn_d2", "mask_rcnn_d2", "faster_rcnn_tv", "mask_rcnn_tv",
+)  # fmt: skip
+PROPOSALS = dict.fromkeys(PYRAMIDS, 1000) | {"mask_rcnn_zoo": 100}
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,6 +1,7 @@
-"""What Detectron's and torchvision's detectors on a pyramid share: pixels, ResNets, how an image meets the canvas.
+"""What the detectors on a pyramid of Detectron, Detectron2 and torchvision share: pixels, ResNets, how an image meets
+the canvas.
 
-Detectron reads BGR pixels: its first convolution's weights are turned to RGB when they are imported.
+Both Detectrons read BGR pixels: their first convolution's weights are turned to RGB when they are imported.
 """
 
 from dataclasses import replace
@@ -14,6 +15,7 @@ from paretodet.transforms.resize_policy import ShortSide
 from paretodet.transforms.short_side import Whole
 
 CAFFE = Pixels(mean=(122.7717, 115.9465, 102.9801))
+DETECTRON2 = Pixels(mean=(123.675, 116.28, 103.53))
 TORCHVISION = Pixels(mean=(123.675, 116.28, 103.53), std=(58.395, 57.12, 57.375))
 LONG_SIDE = 1333 / 800  # the longest side, in units of the shortest
 
@@ -22,6 +24,11 @@ def resnets(taps: tuple[int, ...], *depths: int) -> dict[str, ResNet]:
     """Detectron's by name: the stride on a block's first 1x1, norms frozen."""
     made = ResNet(depth=50, layout="caffe", taps=taps, tail=False, output_stride=32)
     return {f"resnet{depth}": replace(made, depth=depth) for depth in depths}
+
+
+def short_side_d2(name: DetectorName) -> ShortSide:
+    """Detectron2's, on canvases of whole 32 px."""
+    return short_side(name, multiple=32, whole="detectron2", sampling="antialiased")
 
 
 def torchvision_resnet(taps: tuple[int, ...]) -> dict[str, ResNet]:

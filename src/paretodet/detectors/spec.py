@@ -64,9 +64,14 @@ class RegionHeadSpec(Protocol):
 
 
 class MaskHeadSpec(Protocol):
-    """Builds (maps, boxes, labels, canvas) -> logits [B, R, M, M]."""
+    """Builds a module (maps, boxes, labels, canvas, tail) -> logits [B, R, M, M], which also has its two halves:
+    `crop(maps, boxes, canvas)` and `outputs(crops, tail)`, the masks of all classes, of which `of_class` takes those of
+    the labels.
+    """
 
-    def build(self, info: "FeatureInfo", classes: int) -> "nn.Module": ...
+    def build(self, info: "FeatureInfo", tail_channels: int, classes: int) -> "nn.Module": ...
+
+    def of_class(self, masks: "Tensor", labels: "Tensor") -> "Tensor": ...
 
 
 class ScoresSpec(Protocol):
@@ -192,8 +197,12 @@ STORED_TYPES = {
 }
 STORED_FIELDS = {"boundary_anchors": "crossing", "max_boxes": "most", "normalizer": "normaliser"}
 ADDED_FIELDS = frozenset(
-    ("scored_by", "map_gradient", "class_agnostic", "bounded", "ShortSide.sampling", "ShortSideCrop.sampling")
-)  # of any class, or of one
+    (
+        "scored_by", "map_gradient", "class_agnostic", "bounded", "ShortSide.sampling", "ShortSideCrop.sampling",
+        "PyramidAlign.aligned", "ConnectedHead.background_box", "MaskHead.background",
+        "MaskLoss.weight", "MaskLoss.edges",
+    )
+)  # fmt: skip # of any class, or of one
 TYPES = {stored: path for path, stored in STORED_TYPES.items()}
 FIELDS = {stored: name for name, stored in STORED_FIELDS.items()}
 

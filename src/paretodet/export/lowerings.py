@@ -13,8 +13,9 @@ import onnx_ir
 import torch
 from onnxscript import opset18 as op
 
+import paretodet.ops.adaptive
 import paretodet.ops.nms
-import paretodet.ops.roi  # noqa: F401 both register operators
+import paretodet.ops.roi  # noqa: F401 all register operators
 
 Value = Any  # a value of the ONNX graph
 
@@ -185,6 +186,35 @@ def roi_pool(features: Value, boxes: Value, stride: int, bins: int) -> Value:
     return op.Reshape(last, _whole(batch, count, bins, bins, features.shape[1]))
 
 
+def adaptive_align(
+    maps: list[Value], boxes: Value, levels: Value, strides: list[int], bins: int, aligned: bool
+) -> Value:
+    """`paretodet::adaptive_align` by RoiAlign: maps [B, C, H, W], [B, R, 4] -> [B, R, bins, bins, C].
+
+    Every level crops all boxes, those of other levels without area, for which it takes at most one sample a bin.
+    """
+    batch, count = boxes.shape[:2]
+    image = op.Constant(value=onnx_ir.tensor(np.repeat(np.arange(batch, dtype=np.int64), count)))
+    rows, level_of = op.Reshape(boxes, _whole(batch * count, 4)), op.Reshape(levels, _whole(batch * count, 1))
+    found = None
+    for level, (features, stride) in enumerate(zip(maps, strides, strict=True)):
+        here = op.Equal(level_of, _whole(level))
+        crops = op.RoiAlign(
+            features,
+            op.Where(here, rows, _number(0.0)),
+            image,
+            coordinate_transformation_mode="half_pixel" if aligned else "output_half_pixel",
+            output_height=bins,
+            output_width=bins,
+            sampling_ratio=0,
+            spatial_scale=1 / stride,
+        )
+        chosen = op.Where(op.Reshape(here, _whole(batch * count, 1, 1, 1)), crops, _number(0.0))
+        found = chosen if found is None else op.Add(found, chosen)
+    last = op.Transpose(found, perm=[0, 2, 3, 1])
+    return op.Reshape(last, _whole(batch, count, bins, bins, maps[0].shape[1]))
+
+
 def _whole(*values: int, scalar: bool = False) -> Value:
     return op.Constant(value_int=values[0]) if scalar else op.Constant(value_ints=list(values))
 
@@ -196,6 +226,7 @@ def _number(value: float | list[float]) -> Value:
 TABLE: dict[Callable[..., Any], Callable[..., Any]] = {
     torch.ops.paretodet.nms.default: nms,
     torch.ops.paretodet.roi_pool.default: roi_pool,
+    torch.ops.paretodet.adaptive_align.default: adaptive_align,
     torch.ops.aten.embedding_bag.padding_idx: embedding_bag,
     torch.ops.aten._embedding_bag_forward_only.default: embedding_bag,
 }

@@ -15,7 +15,6 @@ from torch import Tensor, nn
 from paretodet.detectors.detector import Detector, Maps, normalized
 from paretodet.detectors.spec import DetectorSpec
 from paretodet.export.program import blank
-from paretodet.heads.mask import masks_of
 from paretodet.types import Images, Predictions, References
 
 INPUT = "values"  # of every part
@@ -115,9 +114,10 @@ class _Masks(nn.Module):
     def __init__(self, detector: Detector) -> None:
         super().__init__()
         self.head: Any = detector.mask_head
+        self.backbone: Any = detector.backbone
 
     def forward(self, crops: Tensor) -> tuple[Tensor, ...]:
-        return (self.head.layers(crops),)
+        return (self.head.outputs(crops, self.backbone.tail),)
 
 
 class PartedDetector(Detector):
@@ -135,7 +135,7 @@ class PartedDetector(Detector):
         self.backbone: Any = _NoLayers()
         later = [self._head(index) for index in range(1, len(spec.stages))]
         self.heads = nn.ModuleList([_Predicted(), *later])
-        self.mask_head = _MaskRun(cast(Any, spec.masks.head).crop, runs[MASKS]) if spec.masks else None
+        self.mask_head = _MaskRun(spec.masks.head, runs[MASKS]) if spec.masks else None
         self.references = spec.anchors(_maps(spec, (canvas[0], canvas[1])), (canvas[0], canvas[1]))
 
     def _head(self, index: int) -> nn.Module:
@@ -201,10 +201,14 @@ class _Votes(nn.Module):
 
 
 class _MaskRun(nn.Module):
-    def __init__(self, crop: Any, run: Part) -> None:
-        super().__init__()
-        self.crop, self.run = crop, run
+    """A mask branch that crops, and predicts by a program."""
 
-    def forward(self, outputs: Maps, boxes: Tensor, labels: Tensor, canvas: tuple[int, int]) -> Tensor:
-        (masks,) = self.run(self.crop(outputs[2:], boxes, canvas).contiguous())
-        return masks_of(masks, labels)
+    def __init__(self, head: Any, run: Part) -> None:
+        super().__init__()
+        self.head, self.run = head, run
+
+    def forward(
+        self, outputs: Maps, boxes: Tensor, labels: Tensor, canvas: tuple[int, int], tail: None = None
+    ) -> Tensor:
+        (masks,) = self.run(self.head.crop(outputs[2:], boxes, canvas).contiguous())
+        return cast(Tensor, self.head.of_class(masks, labels))

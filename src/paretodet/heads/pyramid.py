@@ -19,15 +19,16 @@ CANONICAL = 224.0  # px: boxes of this side belong to the level of stride 16 (Li
 class PyramidAlign:
     """RoIAlign from the pyramid's finest maps, one for each of `strides`; coarser maps are used for proposals only.
 
-    `samples` for each bin and axis; coordinates are not shifted by half a cell, as in Detectron's and torchvision's
-    first form. `trim` px are subtracted from x2 and y2: in Detectron these are the last pixel of a box, not the one
-    after it.
+    `samples` for each bin and axis, 0 for as many as a box needs. With `aligned`, coordinates are shifted by half a
+    cell, as in Detectron2; Detectron and torchvision's first form do not shift them. `trim` px are subtracted from x2
+    and y2: in Detectron these are the last pixel of a box, not the one after it.
     """
 
     bins: int = 7
     samples: int = 2
     strides: tuple[int, ...] = (4, 8, 16, 32)
     trim: float = 0.0
+    aligned: bool = False
 
     def __call__(self, maps: tuple[Tensor, ...], boxes: Tensor, canvas: tuple[int, int]) -> Tensor:
         """[B, R, 4] -> [B*R, C, bins, bins]; no gradient to the boxes."""
@@ -35,7 +36,7 @@ class PyramidAlign:
         ends = boxes - boxes.new_tensor([0.0, 0.0, self.trim, self.trim])
         levels = level_of(boxes, self.strides)
         crops = roi_align(
-            fine, ends, strides=self.strides, bins=self.bins, samples=self.samples, aligned=False, levels=levels
+            fine, ends, strides=self.strides, bins=self.bins, samples=self.samples, aligned=self.aligned, levels=levels
         )
         return crops.flatten(0, 1)
 
@@ -51,13 +52,14 @@ def level_of(boxes: Tensor, strides: tuple[int, ...]) -> Tensor:
 class ConnectedHead:
     """The FPN detectors' second stage (Lin et al. section 5.2): two fully connected layers on each crop instead of the
     tail of the backbone, then class and box. As in Detectron and torchvision a box is also predicted for the
-    background, and not used. `class_agnostic` is as in `BoxHead`.
+    background, and not used; Detectron2 has none (`background_box`). `class_agnostic` is as in `BoxHead`.
     """
 
     crops_first: ClassVar[bool] = True
     crop: PyramidAlign = PyramidAlign()
     width: int = 1024
     class_agnostic: bool = False
+    background_box: bool = True
 
     def build(self, info: FeatureInfo, tail_channels: int, classes: int, logits: int) -> nn.Module:
         head = self._boxes.build(info, self.width, classes, logits)
@@ -65,7 +67,7 @@ class ConnectedHead:
 
     @property
     def _boxes(self) -> BoxHead:
-        return BoxHead(crop=self.crop, background_box=True, class_agnostic=self.class_agnostic)
+        return BoxHead(crop=self.crop, background_box=self.background_box, class_agnostic=self.class_agnostic)
 
     def predictions(self, codes: Tensor, logits: Tensor, refs: References) -> Predictions:
         """As `BoxHead.predictions`."""

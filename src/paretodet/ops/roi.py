@@ -2,7 +2,8 @@
 
 The cells that a bilinear crop reads and their weights are a pure function of the boxes, separable into rows and columns
 of the map. `F.embedding_bag` over the table [cells, C] reads them, from one map, from a pyramid (its levels are
-concatenated in the table) or from position-sensitive groups (a table row for each cell and bin).
+concatenated in the table) or from position-sensitive groups (a table row for each cell and bin). RoIAlign whose samples
+depend on the box is in `adaptive.py`.
 
 Boxes are xyxy in pixels of the canvas; no gradient flows to them. Maps that are channels-last in memory are read
 without a copy, and crops [B, R, C, bins, bins] are channels-last in memory too: `flatten(0, 1)` of them is free.
@@ -17,9 +18,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from paretodet.ops.adaptive import adaptive_align
 from paretodet.ops.operator import opaque
-
-CHUNK = 128  # boxes cropped at once if a bin may read a whole map: limits memory
 
 
 class Taps(NamedTuple):
@@ -90,12 +90,13 @@ def roi_align(
     if levels is None and len(maps) > 1:
         raise ValueError(f"levels: got None, but there are {len(maps)} maps to choose from")
     if samples == 0:
-        crops = [_adaptive(m, boxes / stride, bins, aligned) for m, stride in zip(maps, strides, strict=True)]
-        return _chosen(levels, crops, 3)
+        chosen = torch.zeros_like(boxes[..., 0], dtype=torch.int64) if levels is None else levels
+        crops = adaptive_align(list(maps), boxes.detach(), chosen, list(strides), bins, aligned)
+        return crops.permute(0, 1, 4, 2, 3)
     height, width = (_chosen(levels, [m.shape[axis] for m in maps], 2) for axis in (2, 3))
     y, x = (_aligned(span, aligned) for span in _spans(boxes / _chosen(levels, strides, 1)))
-    rows = _taps(_grid(y, bins, samples, samples), height, reach=1)
-    cols = _taps(_grid(x, bins, samples, samples), width, reach=1)
+    rows = _taps(_grid(y, bins, samples), height, reach=1)
+    cols = _taps(_grid(x, bins, samples), width, reach=1)
     cells = [len(m) * m.shape[2] * m.shape[3] for m in maps]
     above = _chosen(levels, [sum(cells[:level]) for level in range(len(maps))], 2)
     tables = [_table(m) for m in maps]
@@ -129,22 +130,19 @@ def _aligned(span: Tensor, aligned: bool) -> Tensor:
     return torch.cat([low, torch.maximum(high, low + 1)], -1)
 
 
-def _grid(span: Tensor, bins: int, samples: int, density: int | Tensor) -> Tensor:
-    """The centers of the first `samples` of `density` equal parts of every bin of (low, high): [B, R, bins,
-    samples].
-    """
+def _grid(span: Tensor, bins: int, samples: int) -> Tensor:
+    """The centers of `samples` equal parts of every bin of (low, high): [B, R, bins, samples]."""
     step = (span[..., 1:] - span[..., :1]) / bins
     left = span[..., :1] + torch.arange(bins, device=span.device) * step
-    return left[..., None] + (torch.arange(samples, device=span.device) + 0.5) * step[..., None] / density
+    return left[..., None] + (torch.arange(samples, device=span.device) + 0.5) * step[..., None] / samples
 
 
-def _taps(at: Tensor, length: int | Tensor, *, reach: int, share: float | Tensor | None = None) -> Taps:
-    """Bilinear samples at [B, R, bins, s] cells, each with weight `share` (1 / s), as taps on an axis of `length`
-    cells.
+def _taps(at: Tensor, length: int | Tensor, *, reach: int) -> Taps:
+    """Bilinear samples at [B, R, bins, s] cells, each with weight 1 / s, as taps on an axis of `length` cells.
 
     Samples up to `reach` cells outside read the border, those farther away 0.
     """
-    share = 1 / at.shape[-1] if share is None else share
+    share = 1 / at.shape[-1]
     inside = (at >= -reach) & (at <= length - 1 + reach)
     at = torch.where(inside, at, 0.0).clamp(min=0).clamp(max=length - 1)
     below = at.floor()
@@ -181,31 +179,6 @@ def _gather(table: Tensor, rows: Taps, cols: Taps) -> Tensor:
         index.reshape(-1, taps), table, per_sample_weights=weights.reshape(-1, taps).to(table.dtype), mode="sum"
     )
     return out.view(*shape, table.shape[1]).permute(0, 1, 4, 2, 3)
-
-
-def _adaptive(features: Tensor, boxes: Tensor, bins: int, aligned: bool) -> Tensor:
-    """RoIAlign with a number of samples that depends on the box, in cells: two matrix products instead of a gather.
-
-    The number of taps would depend on the data; dense weights over whole rows and columns have a fixed shape.
-    """
-    height, width = features.shape[2:]
-    y, x = (_aligned(span, aligned) for span in _spans(boxes))
-    rows, cols = _dense_taps(y, bins, height).to(features.dtype), _dense_taps(x, bins, width).to(features.dtype)
-    table = features.permute(0, 2, 3, 1).flatten(2)
-    crops = []
-    for r, c in zip(torch.split(rows, CHUNK, 1), torch.split(cols, CHUNK, 1), strict=True):
-        strips = (r.flatten(1, 2) @ table).view(*r.shape[:3], width, features.shape[1])
-        crops.append(c[:, :, None] @ strips)
-    return torch.cat(crops, 1).permute(0, 1, 4, 2, 3)
-
-
-def _dense_taps(span: Tensor, bins: int, length: int) -> Tensor:
-    """The weight of each of `length` cells in each bin, [B, R, bins, length]."""
-    max_samples = -(-length // bins) + 1
-    count = ((span[..., 1:] - span[..., :1]) / bins).ceil().nan_to_num(0).clamp(0, max_samples)[..., None]
-    share = (torch.arange(max_samples, device=span.device) < count) / count.clamp(min=1)
-    taps = _taps(_grid(span, bins, max_samples, count.clamp(min=1)), length, reach=1, share=share)
-    return taps.weights.new_zeros(*taps.weights.shape[:3], length).scatter_add(-1, taps.cells, taps.weights)
 
 
 def roi_pool(features: Tensor, boxes: Tensor, *, stride: int, bins: int = 7) -> Tensor:

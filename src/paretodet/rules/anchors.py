@@ -267,6 +267,39 @@ class RoundedAnchors:
         return tile(maps, grids)
 
 
+@dataclass(frozen=True, kw_only=True)
+class UnroundedAnchors:
+    """Detectron2's anchors on a pyramid: the `sides`, px, of each level at every ratio = height / width with the same
+    area, around a first center at pixel (0, 0). Nothing is rounded. Order: side, then ratio.
+    """
+
+    strides: tuple[int, ...]
+    sides: tuple[tuple[float, ...], ...]
+    ratios: tuple[float, ...] = (0.5, 1.0, 2.0)
+
+    @staticmethod
+    def retinanet() -> "UnroundedAnchors":
+        """Levels 3 to 7: 32 to 512 px, and one and two thirds of an octave above."""
+        sides = tuple((s, s * 2 ** (1 / 3), s * 2 ** (2 / 3)) for s in (32.0, 64.0, 128.0, 256.0, 512.0))
+        return UnroundedAnchors(strides=(8, 16, 32, 64, 128), sides=sides)
+
+    @staticmethod
+    def fpn() -> "UnroundedAnchors":
+        """The proposal network's on levels 2 to 6: 32 to 512 px, one side for each level."""
+        return UnroundedAnchors(strides=(4, 8, 16, 32, 64), sides=((32.0,), (64.0,), (128.0,), (256.0,), (512.0,)))
+
+    @property
+    def per_cell(self) -> tuple[int, ...]:
+        return tuple(len(level) * len(self.ratios) for level in self.sides)
+
+    def __call__(self, maps: Maps, canvas: tuple[int, int]) -> References:
+        grids = []
+        for stride, sides in zip(self.strides, self.sides, strict=True):
+            shapes = [_tall_shape(side, ratio) for side in sides for ratio in self.ratios]
+            grids.append(Grid(shapes, (stride, stride), (0.0, 0.0)))
+        return tile(maps, grids)
+
+
 def ssd_percents(*, levels: int, lowest: int, smallest: int, largest: int = 90) -> tuple[int, ...]:
     """SSD's sizes: the lowest level at `lowest` % of the canvas, the others evenly spaced from `smallest` to `largest`.
 
@@ -307,6 +340,12 @@ def _even_step(x: Tensor, canvas: tuple[int, int]) -> tuple[float, float]:
 def _shape(side: float, ratio: float) -> Shape:
     """(width, height) of area side² and width / height = ratio."""
     return side * math.sqrt(ratio), side / math.sqrt(ratio)
+
+
+def _tall_shape(side: float, ratio: float) -> Shape:
+    """(width, height) of area side² and height / width = ratio, in the original's order of operations."""
+    width = math.sqrt(side * side / ratio)
+    return width, width * ratio
 
 
 def _rounded_corners(side: float, ratio: float) -> Shape:

@@ -10,6 +10,7 @@ from dataclasses import replace
 from typing import TypeVar
 
 from paretodet.detectors.names import DetectorName, parse
+from paretodet.detectors.pyramids import short_side_d2
 from paretodet.errors import InputError
 from paretodet.training.clipping import ClipEach
 from paretodet.training.ema import Ema
@@ -20,14 +21,16 @@ from paretodet.transforms.published import DARKNET, DARKNET_2016, DARKNET_CANVAS
 from paretodet.transforms.resize_policy import Stretch
 
 T = TypeVar("T")
-FASTER_RCNN_LRS = {  # Huang et al. section 3.6.1
+FASTER_RCNN_LRS = {  # Huang et al. section 3.6.1; ResNet-50: the released configuration
     "vgg16": 5e-4,
     "resnet101": 3e-4,
+    "resnet50": 3e-4,
     "inception_v2": 2e-4,
     "inception_v3": 3e-4,
     "inception_resnet_v2": 1e-3,
     "mobilenet_v1": 3e-3,
 }
+MASK_RCNN_LRS = {"inception_v2": 2e-4, "resnet50": 3e-4, "resnet101": 3e-4, "inception_resnet_v2": 3e-4}  # of the zoo
 RFCN_LRS = {  # section 3.6.2: learning rate, and the updates at which it is divided by ten
     "resnet101": (3e-4, (1_000_000, 1_200_000)),
     "inception_v2": (2e-4, (1_800_000, 2_000_000)),
@@ -72,6 +75,11 @@ def published_recipe(name: str) -> Recipe:
 def faster_rcnn(name: DetectorName) -> Recipe:
     """Huang et al. section 3.6.1: momentum 0.9, learning rate divided by ten at 900,000 and 1,200,000."""
     return _huang_two_stage(_for_backbone(FASTER_RCNN_LRS, name), (900_000, 1_200_000))
+
+
+def mask_rcnn_zoo(name: DetectorName) -> Recipe:
+    """The zoo's sample configurations: as Huang et al.'s Faster R-CNN."""
+    return _huang_two_stage(_for_backbone(MASK_RCNN_LRS, name), (900_000, 1_200_000))
 
 
 def rfcn(name: DetectorName) -> Recipe:
@@ -207,6 +215,16 @@ def rcnn_tv(name: DetectorName) -> Recipe:
     return _torchvision(0.02)
 
 
+def retinanet_d2(name: DetectorName) -> Recipe:
+    """Detectron2's 3x schedule with learning rate 0.01."""
+    return _detectron2(0.01, name)
+
+
+def rcnn_d2(name: DetectorName) -> Recipe:
+    """Detectron2's 3x schedule with learning rate 0.02, of Faster and Mask R-CNN."""
+    return _detectron2(0.02, name)
+
+
 def _huang_two_stage(lr: float, drops: tuple[int, int]) -> Recipe:
     before, last = drops
     return Recipe(
@@ -228,6 +246,21 @@ def _detectron(lr: float) -> Recipe:
         batch=16,
         augmentation=REGIONS,
         frozen=RESNET_TWO,
+    )
+
+
+def _detectron2(lr: float, name: DetectorName) -> Recipe:
+    """The short side of a batch is one of six, from 0.8 of the name's on."""
+    fit = short_side_d2(name)
+    return Recipe(
+        optimizer=Sgd(lr=lr, weight_decay=1e-4),
+        schedule=WarmUp(first=LinearRamp(steps=1000, start=1e-3), then=_tenths(210_000, 250_000)),
+        steps=270_000,
+        batch=16,
+        augmentation=REGIONS,
+        canvases=tuple(replace(fit, short=round(fit.short * side / 800)) for side in range(640, 801, 32)),
+        frozen=RESNET_TWO,
+        assumption="biases are not decayed here; ten batches, not each image, have one short side",
     )
 
 
@@ -272,7 +305,11 @@ FAMILIES: dict[str, Callable[[DetectorName], Recipe]] = {
     "faster_rcnn_fpn": mask_rcnn,
     "mask_rcnn": mask_rcnn,
     "cascade_rcnn": mask_rcnn,
+    "retinanet_d2": retinanet_d2,
+    "faster_rcnn_d2": rcnn_d2,
+    "mask_rcnn_d2": rcnn_d2,
     "retinanet_tv": retinanet_tv,
     "faster_rcnn_tv": rcnn_tv,
     "mask_rcnn_tv": rcnn_tv,
+    "mask_rcnn_zoo": mask_rcnn_zoo,
 }

@@ -8,7 +8,7 @@ from typing import Literal
 import numpy as np
 
 Size = tuple[int, int]  # (height, width), px
-Whole = Literal["nearest", "below", "tf1", "detectron", "maskrcnn_benchmark", "transformers"]
+Whole = Literal["nearest", "below", "tf1", "detectron", "detectron2", "maskrcnn_benchmark", "transformers"]
 
 
 def scaled(size: Size, scale: float, more: float = 0.5) -> Size:
@@ -49,6 +49,19 @@ def detectron_scale(size: Size, short: int, long: int) -> float:
     return long / max(size) if round(scale * max(size)) > long else scale
 
 
+def detectron2(size: Size, short: int, long: int) -> Size:
+    """To the nearest pixel, halves up, by two scales of which only the second knows `long`: Detectron2's
+    `ResizeShortestEdge`.
+    """
+    scale = short / min(size)
+    sides = [float(short) if side == min(size) else side * scale for side in size]
+    if max(sides) > long:
+        limit = long / max(sides)
+        sides = [side * limit for side in sides]
+    height, width = (max(1, int(side + 0.5)) for side in sides)
+    return height, width
+
+
 def maskrcnn_benchmark(size: Size, short: int, long: int) -> Size:
     """The longer side is rounded down, from a shorter side that is already whole: `Resize` of maskrcnn-benchmark."""
     height, width = size
@@ -83,6 +96,7 @@ ROUNDINGS: dict[str, Callable[[Size, int, int], Size]] = {
     "below": below,
     "tf1": tf1,
     "detectron": detectron,
+    "detectron2": detectron2,
     "maskrcnn_benchmark": maskrcnn_benchmark,
     "transformers": transformers,
 }

@@ -70,8 +70,9 @@ class PublishedWeights(Closed, kw_only=True, frozen=True):
         return UNKNOWN_SIZE if self.size_mib is None else round(self.size_mib * MIB * 1.01)
 
     def accuracy_in(self, detector: str) -> WeightsAccuracy | None:
-        """The first accuracy that is stated of these weights in this detector."""
-        return next((each for each in self.accuracy if each.detector == detector), None)
+        """The first accuracy of boxes that is stated of these weights in this detector."""
+        of_boxes = (each for each in self.accuracy if each.ap is not None or each.ap50 is not None)
+        return next((each for each in of_boxes if each.detector == detector), None)
 
     def to_json(self) -> dict[str, Any]:
         """All fields, those of the origin among them."""

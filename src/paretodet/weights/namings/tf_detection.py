@@ -1,4 +1,5 @@
-"""TensorFlow's Object Detection API (SSD, Faster R-CNN, R-FCN), and TF-slim's classifiers, from which it starts.
+"""TensorFlow's Object Detection API (SSD, Faster R-CNN, R-FCN, Mask R-CNN), and TF-slim's classifiers, from which
+it starts.
 
 Names: `FeatureExtractor/MobilenetV1/Conv2d_0/weights` of an SSD, `FirstStageFeatureExtractor/…` and
 `SecondStageFeatureExtractor/…` of the others, `MobilenetV1/Conv2d_0/weights` of a classifier. Boxes are (y, x, height,
@@ -47,7 +48,9 @@ REGION_HEADS = {  # part of a detector -> scopes, of which it has one
     "heads.1.reduce": ("SecondStageBoxPredictor/reduce_depth",),
     "heads.1.boxes": ("SecondStageBoxPredictor/BoxEncodingPredictor", RFCN_BOXES),
     "heads.1.scores": ("SecondStageBoxPredictor/ClassPredictor", RFCN_SCORES),
+    "mask_head.convs": tuple(f"SecondStageBoxPredictor/Conv{end}" for end in ("", *(f"_{n}" for n in range(1, 9)))),
 }
+MASK_SIDES = re.compile(r"SecondStageBoxPredictor(_\d)?/ResizeBilinear/size")  # a constant of graphs
 BOXES = re.compile(r"heads\.\d\.boxes\b(?!.*depthwise)")
 LATER_LEVEL = re.compile(r"heads\.0\.(boxes|scores)\.[1-9](?!.*depthwise)")  # of an SSD
 LAST = {"second": (0, 2, 3, 4, 5, 1), "last": tuple(range(RATIOS))}  # the anchors with the second square last
@@ -62,8 +65,10 @@ def state(tensors: Tensors, module: nn.Module) -> Tensors:
     """The state of a detector, or of a backbone from a classifier or a detector.
 
     Variables without a place keep their names, except those that a backbone does not have. Raises WeightsError if an
-    SSD needs the order of its anchors and the tensors do not tell it.
+    SSD needs the order of its anchors and the tensors do not tell it, or if masks have another side.
     """
+    if isinstance(module, Detector):
+        _check_masks(tensors, module.spec)
     layers = _renamed(layers_of(tensors))
     found: dict[str, Tensor] = {}
     for part, scopes in _places(module, layers):
@@ -84,6 +89,15 @@ def metadata(tensors: Tensors, spec: DetectorSpec) -> dict[str, Any]:
     released = len(spec.stages) > 1 and as_released(spec) != spec and not _of_paper(layers, spec)
     fields = {"width": _width(layers), "classes": _classes(layers), "released": released or None}
     return {name: value for name, value in fields.items() if value is not None}
+
+
+def _check_masks(tensors: Tensors, spec: DetectorSpec) -> None:
+    """Raises WeightsError if a graph says that its masks have another side, which no variable shows."""
+    side = getattr(spec.masks.head, "side", None) if spec.masks else None
+    for name, sizes in tensors.items():
+        if MASK_SIDES.fullmatch(name) and side is not None and sizes.tolist() != [side, side]:
+            found = " x ".join(map(str, sizes.tolist()))
+            raise WeightsError(f"its masks have {found} cells, those of {spec.name} {side} x {side}", "weights-other")
 
 
 def _of_paper(layers: Layers, spec: DetectorSpec) -> bool:
