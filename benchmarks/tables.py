@@ -9,7 +9,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from paretodet.frontier.features import Features, of_names
-from paretodet.frontier.values import Mask
 from paretodet.records.lines import read_lines
 from paretodet.records.measurement import Measurement
 from paretodet.sweep.known import features_of
@@ -64,7 +63,7 @@ def _own(parser: argparse.ArgumentParser, file: Path, columns: list[str]) -> Tab
     except (OSError, ValueError) as error:
         parser.error(str(error))
     values = np.array([[getattr(row, column, None) for column in columns] for row in rows], dtype=np.float64)
-    complete: Mask = np.isfinite(values.reshape(-1, len(columns))).all(1)
+    complete = np.asarray(np.isfinite(values.reshape(-1, len(columns))).all(1))
     if not complete.any():
         parser.error(f"{file} has no row with a number in {' and '.join(columns)}")
     return Table(features_of([row for row, used in zip(rows, complete, strict=True) if used]), values[complete])

@@ -31,7 +31,7 @@ from paretodet.sweep.grid import DEFAULT
 from paretodet.weights import files
 
 Run = Callable[..., tuple[int, str, str]]
-LIST = "name meta_architecture backbone height width output_stride proposals classes parameters buffers macs flops ap ap50 mask_ap mask_ap50 ap_split ap_source published assumption ap_estimate"  # noqa: E501
+LIST = "name meta_architecture backbone height width output_stride proposals classes parameters buffers macs layers flops ap ap50 mask_ap mask_ap50 ap_split ap_source published assumption ap_estimate"  # noqa: E501
 BACKBONES = "name parameters buffers parameters_paper macs side channels strides top1_published top1_source"
 DOCTOR = "data format status splits classes decoded checks left_out findings box_sizes cleaned"
 
