@@ -31,7 +31,13 @@ def over(entries):
 
 
 EACH, EACH_EXPORTED = over(short()), over(())
-EACH_SHALLOW = pytest.mark.parametrize("shallow", [e.name for e in exported()], indirect=True, scope="module")
+LONG = ("mask_rcnn_zoo", "ssdlite")  # architectures whose exports take more than 5 s, even if shallow
+EACH_SHALLOW = pytest.mark.parametrize(
+    "shallow",
+    [pytest.param(e.name, marks=pytest.mark.full) if e.name.startswith(LONG) else e.name for e in exported()],
+    indirect=True,
+    scope="module",
+)
 
 
 @pytest.fixture(scope="module")

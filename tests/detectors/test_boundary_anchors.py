@@ -1,4 +1,5 @@
-"""Anchors that cross the border: dropped in training and clipped in inference by Huang et al.'s Faster R-CNN and R-FCN.
+"""Anchors that cross the border: dropped in training and clipped in inference by Huang et al.'s Faster R-CNN and R-FCN,
+and by Mask R-CNN of their code.
 
 TF's faster_rcnn_meta_arch removes them, with codes and logits, before it matches and proposes, and clips the anchors
 to the window before it decodes at inference. Caffe, Detectron and torchvision keep them.
@@ -147,12 +148,13 @@ def test_the_share_of_crossing_anchors(side, cells, share):
     assert found[0].tolist() == [not crosses(box, (side, side)) for box in boxes.tolist()]
 
 
-def test_only_huangs_region_families_clip():
+def test_only_the_region_families_of_tensorflow_clip():
     found = {}
     for name in names():
         found.setdefault(parse(name).architecture, set()).add(spec(name).stages[0].boundary_anchors)
     assert {architecture for architecture, crossing in found.items() if "clipped" in crossing} == {
         "faster_rcnn",
+        "mask_rcnn_zoo",
         "rfcn",
     }
     assert all(len(crossing) == 1 for crossing in found.values())

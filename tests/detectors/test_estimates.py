@@ -22,7 +22,11 @@ from paretodet.detectors.estimates import (
 from paretodet.detectors.names import parse
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "explanation" / "estimates.md"
-SYSTEMS = [name for name in catalogue.names() if parse(name).architecture in ("ssd", "faster_rcnn", "rfcn")]
+SYSTEMS = [
+    name
+    for name in catalogue.names()
+    if parse(name).architecture in ("ssd", "faster_rcnn", "rfcn") and parse(name).backbone in catalogue.REGION_STRIDES
+]
 HELD_OUT = {"system": left_out_systems(), "combination": left_out_combinations()}
 
 

@@ -227,7 +227,7 @@ def test_what_is_wrong_with_a_function_is_named(module: str) -> None:
         ("ssd_mobilenet", SSD),
         ("yolov3", "yolo_v3-darknet53"),
         ("hf:dfine-s", "hf:d_fine-s"),
-        ("faster_rcnn-resnet50-600-s16-p300", "faster_rcnn-resnet101-600-s16-p300"),
+        ("faster_rcnn-resnet152-600-s16-p300", "faster_rcnn-resnet101-600-s16-p300"),
     ],
 )
 def test_an_unknown_name_suggests_the_nearest(name: str, near: str) -> None:
