@@ -41,6 +41,19 @@ class ExtraLayers:
     def build(self, info: FeatureInfo) -> nn.Module:
         return _ExtraLayers(self, info, self.scale)
 
+    def larger(self, extra: Extra) -> nn.Module:
+        """The larger convolution of a layer, with norm and activation."""
+        return conv_norm_act(
+            extra.squeeze,
+            extra.channels,
+            kernel=extra.kernel,
+            stride=extra.stride,
+            padding=extra.padding,
+            norm=self.norm,
+            activation=self.activation,
+            conv=SameConv2d if extra.padding is None else nn.Conv2d,
+        )
+
 
 @dataclass(frozen=True, kw_only=True)
 class SeparableExtraLayers:
@@ -60,33 +73,22 @@ class SeparableExtraLayers:
     def build(self, info: FeatureInfo) -> nn.Module:
         return _ExtraLayers(self, info, None)
 
-
-def _step(channels: int, extra: Extra, spec: ExtraLayers | SeparableExtraLayers) -> nn.Sequential:
-    squeeze = conv_norm_act(channels, extra.squeeze, kernel=1, norm=spec.norm, activation=spec.activation)
-    return nn.Sequential(OrderedDict(squeeze=squeeze, grow=_grow(extra, spec)))
-
-
-def _grow(extra: Extra, spec: ExtraLayers | SeparableExtraLayers) -> nn.Sequential:
-    if isinstance(spec, SeparableExtraLayers):
+    def larger(self, extra: Extra) -> nn.Module:
+        """As `ExtraLayers.larger`."""
         return depthwise_separable(
             extra.squeeze,
             extra.channels,
             kernel=extra.kernel,
             stride=extra.stride,
-            norm=spec.norm,
-            activation=spec.activation,
+            norm=self.norm,
+            activation=self.activation,
             conv=SameConv2d,
         )
-    return conv_norm_act(
-        extra.squeeze,
-        extra.channels,
-        kernel=extra.kernel,
-        stride=extra.stride,
-        padding=extra.padding,
-        norm=spec.norm,
-        activation=spec.activation,
-        conv=SameConv2d if extra.padding is None else nn.Conv2d,
-    )
+
+
+def _step(channels: int, extra: Extra, spec: ExtraLayers | SeparableExtraLayers) -> nn.Sequential:
+    squeeze = conv_norm_act(channels, extra.squeeze, kernel=1, norm=spec.norm, activation=spec.activation)
+    return nn.Sequential(OrderedDict(squeeze=squeeze, grow=spec.larger(extra)))
 
 
 class _ExtraLayers(nn.Module):
