@@ -7,7 +7,16 @@ import pytest
 
 from paretodet.frontier.dominance import pareto_mask
 from paretodet.frontier.features import of_names
-from paretodet.frontier.search import Space, _undominated, assumed, choose, expected_improvement, hypervolume, standing
+from paretodet.frontier.search import (
+    Space,
+    Standing,
+    _undominated,
+    assumed,
+    choose,
+    expected_improvement,
+    hypervolume,
+    standing,
+)
 from paretodet.frontier.values import Columns, Floats, Mask
 
 SIZES, WIDTHS = (160, 192, 224, 256, 320, 384, 448), (0.25, 0.5, 0.75, 1)
@@ -29,27 +38,42 @@ def space(measured: Floats, gain: Floats | None = None) -> Space:
     )
 
 
-def test_networks_unlike_all_measured_cost_the_sum_of_their_parts() -> None:
-    """Six of one family are measured; the others have up to 40 times the work in a fifth of the layers."""
-    macs = np.array([1e9, 2e9, 4e9, 3e9, 6e9, 9e9, 2e11, 4e11])
-    layers = np.array([40, 80, 60, 120, 100, 150, 12, 30])
-    cost = 1e-8 * macs + 0.5 * layers
-    known = {"macs": macs.tolist(), "layers": layers.tolist(), "parameters": [1e6] * 8}
-    names = [f"{'near' if place < 6 else 'far'}{place}-300" for place in range(8)]
-    seen = np.where(np.arange(8) < 6, cost, np.nan)
-    gain = np.arange(8.0)
-    columns = Columns(seen, seen, seen), Columns(gain, gain, gain)
-    of_parts, of_names_ = (
-        standing(
-            Space(
-                features=features, cost=columns[0], gain=columns[1], seconds=np.ones(8), excluded=np.zeros(8, np.bool_)
-            )
+MACS = np.array([1e9, 2e9, 4e9, 3e9, 6e9, 9e9, 2e11, 4e11])
+LAYERS = np.array([40, 80, 60, 120, 100, 150, 12, 30])
+SUMS = 1e-8 * MACS + 0.5 * LAYERS
+
+
+def of_sums(seen: Mask, gain: list[float], *, parts: bool = True) -> Standing:
+    """Eight networks whose costs are sums of their parts, which the features state or not."""
+    known = {"macs": MACS.tolist(), "layers": LAYERS.tolist(), "parameters": [1e6] * 8}
+    names = [f"net{place}-300" for place in range(8)]
+    cost, gains = np.where(seen, SUMS, np.nan), np.array(gain)
+    return standing(
+        Space(
+            features=of_names(names, known=known if parts else {}),
+            cost=Columns(cost, cost, cost),
+            gain=Columns(gains, gains, gains),
+            seconds=np.ones(8),
+            excluded=np.zeros(8, np.bool_),
         )
-        for features in (of_names(names, known=known), of_names(names))
     )
-    assert of_parts.cost.point[6:] == pytest.approx(cost[6:], rel=0.15)
-    assert (of_parts.cost.low[6:] < cost[6:]).all() and (cost[6:] < of_parts.cost.high[6:]).all()
-    assert (of_names_.cost.point[6:] < 0.2 * cost[6:]).all()
+
+
+def test_networks_unlike_all_measured_cost_the_sum_of_their_parts() -> None:
+    """The last two have 20 to 400 times the work of the six that are measured, and few layers."""
+    near = np.arange(8) < 6
+    found, by_names = (of_sums(near, [9.0] * 6 + [5.0] * 2, parts=parts) for parts in (True, False))
+    assert found.cost.point[6:] == pytest.approx(SUMS[6:], rel=0.15)
+    assert (found.cost.low[6:] < SUMS[6:]).all() and (SUMS[6:] < found.cost.high[6:]).all()
+    assert (by_names.cost.point[6:] < 0.2 * SUMS[6:]).all()
+    assert found.membership[6:] == pytest.approx(0) and found.decided[6:].all()
+
+
+def test_joint_draws_begin_with_the_sum_of_parts_too() -> None:
+    """The fourth costs about 90, and the third dominates it unless it costs less than 70."""
+    found = of_sums(np.arange(8) != 3, [1.0, 2.0, 9.0, 8.0, 9.5, 9.6, 9.7, 9.8])
+    assert found.cost.low[3] < SUMS[2] < found.cost.point[3]
+    assert 0 < found.membership[3] < 0.5
 
 
 def test_the_hypervolume_of_two_points() -> None:

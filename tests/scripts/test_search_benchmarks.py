@@ -10,6 +10,11 @@ import numpy as np
 import pytest
 from test_imports import ROOT, loaded
 
+from paretodet.detectors import catalogue
+from paretodet.detectors.catalogue import DetectorEntry
+from paretodet.records.measurement import Measurement
+from paretodet.records.row_id import with_id
+
 PARTS = [
     (family, d, w, size)
     for family in ("anet", "bnet")
@@ -76,6 +81,25 @@ def test_a_law_is_predicted_and_another_device_helps(
     started = result("predict", [*words, "--start", "other_ms"], monkeypatch, capsys)
     assert 0 < started["median_error_pct"] < alone["median_error_pct"] < 10
     assert 50 < alone["coverage_pct"] <= 100 and alone["measured"] == 12
+
+
+def test_rows_of_our_own_have_the_features_of_a_search(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Their latency is 2e-8 ms for a multiply-add and half a ms for a layer of the catalogue, on two threads half."""
+    entries = [entry for entry in catalogue.entries() if entry.name.startswith(("ssd-", "yolo_v3"))]
+
+    def text(entry: DetectorEntry, threads: int) -> str:
+        counts = {field: getattr(entry, field) for field in ("name", "height", "width", "macs", "parameters")}
+        latency = (2e-8 * entry.macs + 0.5 * entry.layers) / threads
+        row = Measurement(id="", run="r", at="2030-01-01", threads=threads, latency_ms_p50=latency, **counts)
+        return json.dumps(with_id(row).to_json())
+
+    file, words = tmp_path / "rows.jsonl", ["--cost", "latency_ms_p50", "--seeds", "3", "--json", "--rows"]
+    file.write_text("\n".join(text(entry, 1) for entry in entries))
+    assert result("predict", [str(file), *words, "6"], monkeypatch, capsys)["median_error_pct"] < 0.5
+    file.write_text("\n".join(text(entry, threads) for entry in entries for threads in (1, 2)))
+    assert result("predict", [str(file), *words, "12"], monkeypatch, capsys)["median_error_pct"] < 5
 
 
 @pytest.mark.parametrize(("words", "named"), [(["--cost", "watts"], "watts"), (["--share", "0"], "--share")])
