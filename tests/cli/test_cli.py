@@ -125,6 +125,19 @@ def test_measure_ends_in_the_table_and_the_frontier(run: Run, monkeypatch: Any) 
     assert len(Store("paretodet.db").rows()) == 2
 
 
+def test_what_has_no_accuracy_is_named_with_what_measures_it(run: Run, monkeypatch: Any) -> None:
+    """In the answer of `measure` and of `frontier`, if others have one; else a note says that none has."""
+    monkeypatch.setattr(measuring, "measure", bench)
+    _, _, err = run("measure", "ssd-mobilenet_v1-300", "ssd-vgg16-300")
+    (found,) = (line for line in err.splitlines() if line.startswith("Not compared"))
+    assert found.count("ssd-vgg16-300") == 1 and "measure NAME --data DATA" in found
+    assert found in run("frontier")[2].splitlines()
+    _, _, err = run("measure", "ssd-vgg16-300", "--store", "alone.db")
+    assert "Not compared" not in err and "no AP" in err
+    _, _, err = run("measure", "hf:d_fine-n", "--store", "known.db")
+    assert "Not compared" not in err
+
+
 def test_sweeps_multiply(run: Run, monkeypatch: Any) -> None:
     monkeypatch.setattr(measuring, "measure", bench)
     name = "faster_rcnn-resnet101-300-s16-p50"

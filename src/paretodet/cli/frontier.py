@@ -37,7 +37,7 @@ def frontier(
     """
     from paretodet.frontier.pareto import pareto_frontier
     from paretodet.report.console import frontier_json
-    from paretodet.report.frontier_wording import unlisted
+    from paretodet.report.frontier_wording import not_compared, unlisted
     from paretodet.report.tables import COLUMNS, footnote, frontier_table
     from paretodet.sweep.machines import of_machine
     from paretodet.sweep.read import read_rows
@@ -59,7 +59,7 @@ def frontier(
     elif result.members:
         show(frontier_table(result, more=more))
         note_all(f"{each}: --json has them." for each in unlisted(result))
-        note_all(filter(None, [footnote([member.row for member in result.members])]))
+        note_all(filter(None, [footnote([member.row for member in result.members]), not_compared(result)]))
     note_remeasure(command)
     if not result.members:
         raise typer.Exit(NO_ANSWER)

@@ -170,6 +170,7 @@ def _show(rows: "list[Measurement]", store: str, more: Sequence[str]) -> None:
     """The rows, their frontier, the choice for three budgets, and what would change it."""
     from paretodet.frontier.pareto import pareto_frontier
     from paretodet.report.ending import changes, choices
+    from paretodet.report.frontier_wording import not_compared
     from paretodet.report.tables import footnote, frontier_table, rows_table
 
     show(rows_table(rows, more=more))
@@ -180,7 +181,8 @@ def _show(rows: "list[Measurement]", store: str, more: Sequence[str]) -> None:
         show("")
     for line in choices(rows, frontier):
         show(line)
-    note_all(filter(None, (footnote(rows, more=more), *frontier.notes, *changes(frontier))))
+    alone = not_compared(frontier) if frontier.members else ""  # else a note says that no row has an accuracy
+    note_all(filter(None, (footnote(rows, more=more), *frontier.notes, alone, *changes(frontier))))
     note_remeasure(remeasure_command(frontier.remeasure, store))
 
 

@@ -87,6 +87,15 @@ def too_few_points(frontier: Frontier, labels: Mapping[str, str]) -> str:
     return " ".join(filter(None, ("There are too few rows for a chart.", *beaten, *_notes(frontier), without)))
 
 
+def not_compared(frontier: Frontier) -> str:
+    """Which candidates have the cost alone, and what measures their accuracy; empty if there is none."""
+    names = list(dict.fromkeys(frontier.cost_only.texts("name")))
+    if not names:
+        return ""
+    how = "`paretodet measure NAME --data DATA` measures it"
+    return f"Not compared (no known {QUANTITIES[frontier.gain].title}): {few(names)}; {how}."
+
+
 def _notes(frontier: Frontier) -> list[str]:
     """The frontier's notes but for `why`, which the page shows above the chart."""
     return [note for note in frontier.notes if note != frontier.why]
