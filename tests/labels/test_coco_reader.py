@@ -64,6 +64,28 @@ def test_images_are_found_in_the_usual_folders(tmp_path, place):
     assert read_coco(path, images="elsewhere")[0].image.parts[0] == "elsewhere"
 
 
+@pytest.mark.parametrize("place", ["photos", "../photos"])
+def test_images_are_found_in_one_folder_of_an_unknown_name(tmp_path, place):
+    labels = tmp_path / "Anns"
+    (labels / place).mkdir(parents=True)
+    (labels / place / "a.jpg").touch()
+    path = write(labels)
+    assert read_coco(path)[0].image.resolve() == (labels / place / "a.jpg").resolve()
+    (tmp_path / "others").mkdir()
+    (tmp_path / "others" / "a.jpg").touch()
+    assert read_coco(path).folder == labels  # either may be meant
+
+
+def test_names_may_begin_with_the_folder_that_is_given(tmp_path):
+    (tmp_path / "val2017").mkdir()
+    (tmp_path / "val2017" / "a.jpg").touch()
+    path = write(tmp_path, images=[IMAGE | {"file_name": "val2017/a.jpg"}])
+    for given in (tmp_path, tmp_path / "val2017"):
+        assert read_coco(path, images=given)[0].image == tmp_path / "val2017" / "a.jpg"
+    (tmp_path / "val2017" / "a.jpg").unlink()
+    assert read_coco(path, images=tmp_path / "val2017").folder == tmp_path / "val2017"
+
+
 def test_missing_images_do_not_hide_the_folder_of_the_others(tmp_path):
     (tmp_path / "annotations").mkdir()
     (tmp_path / "images" / "val").mkdir(parents=True)

@@ -185,6 +185,22 @@ def test_an_image_whose_name_is_alike_is_found(tmp_path, stated, name):
     assert {each.check for each in examine(folder).findings} <= {"class-few", "xml-names-another-file"}
 
 
+@pytest.mark.parametrize("images", ["JPEGImages", "photos"])
+def test_an_image_may_lack_what_an_upload_put_before_its_name(tmp_path, images):
+    """As the xml files that Label Studio exports, beside the images before they were uploaded."""
+    stem = "1a2b3c4d-photo"
+    folder = tmp_path / "set"
+    for name in ("Annotations", images):
+        (folder / name).mkdir(parents=True)
+    xml = f"<annotation><filename>{stem}.png</filename>{annotation(thing())[12:]}"
+    (folder / "Annotations" / f"{stem}.xml").write_text(xml)
+    Image.new("RGB", (60, 40)).save(folder / images / "photo.png")
+    assert read_voc(folder)[0].image == folder / images / "photo.png"
+    assert found_files(folder) == [folder / "Annotations" / f"{stem}.xml"]
+    Image.new("RGB", (60, 40)).save(folder / images / f"{stem}.png")
+    assert read_voc(folder)[0].image == folder / images / f"{stem}.png"
+
+
 def test_a_path_names_the_image_where_no_filename_does(tmp_path):
     stated = "<filename></filename><path>C:\\sets\\photo.png</path>"
     folder = voc(tmp_path / "set", {"000": f"<annotation>{stated}{annotation(thing())[12:]}"})

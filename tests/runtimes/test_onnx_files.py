@@ -109,6 +109,17 @@ def test_outputs_without_a_batch_are_taken_one_image_at_a_time(tmp_path: Path) -
     assert found.labels.tolist() == [[7, 3], [7, 3]]
 
 
+@pytest.mark.parametrize("count", [1, 3, 5])
+def test_a_file_of_more_images_a_call_takes_any_number(tmp_path: Path, count: int) -> None:
+    """Its last call is filled up with copies, and the row states how many images a call has."""
+    outputs = {"boxes": BOXES, "labels": LABELS, "scores": SCORES}
+    many = {name: np.repeat(value, 3, axis=0) for name, value in outputs.items()}
+    candidate = opened(write(tmp_path / "three.onnx", many, shape=(3, 3, 64, 64)))
+    found = candidate.finish(candidate.infer(candidate.prepare([IMAGE] * count)), SIZES.expand(count, 2))
+    assert found.labels.tolist() == [[7, 3]] * count
+    assert ("images_a_call", "3") in session(candidate).facts()["runtime_settings"]
+
+
 @pytest.mark.parametrize(
     ("kind", "shape", "pixels", "expected"),
     [

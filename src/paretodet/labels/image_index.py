@@ -1,6 +1,7 @@
 """The image files of a set, found by the names that its labels have for them."""
 
 import os
+import re
 from functools import cached_property
 from pathlib import Path, PurePosixPath
 from unicodedata import normalize
@@ -11,6 +12,7 @@ from paretodet.images import SUFFIXES, UNREAD, read_size
 from paretodet.labels.rle import Size
 
 MOST = 10_000_000  # files that are listed
+UPLOADED = re.compile(r"^[0-9a-f]{8}-")  # what an upload to Label Studio puts before the name of a file
 
 
 def alike(name: str) -> str:
@@ -18,6 +20,15 @@ def alike(name: str) -> str:
     are, since two images may differ in them.
     """
     return normalize("NFC", unquote(name))
+
+
+def subfolders(path: Path) -> list[Path]:
+    """Those of a folder that are not hidden, unsorted; none if it cannot be listed."""
+    try:
+        with os.scandir(path) as listed:
+            return [Path(each.path) for each in listed if not each.name.startswith(".") and each.is_dir()]
+    except OSError:
+        return []
 
 
 class ImageIndex:

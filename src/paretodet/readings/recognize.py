@@ -1,23 +1,22 @@
 """Gives the outputs of a detector file a meaning: by its metadata, its graph, and a look at the numbers."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from importlib.resources import files
 
 import numpy as np
 from PIL import Image
-from torch import Tensor
 
 from paretodet.bench.synthetic_images import draw_images
 from paretodet.errors import InputError
-from paretodet.layouts.layout import BGR_BYTES, BYTES, FileLayout, Normalization, Reading
+from paretodet.layouts.layout import BGR_BYTES, BYTES, FileLayout, Reading
 from paretodet.media.photographs import photographs
 from paretodet.readings.conventions import CONVENTIONS
 from paretodet.readings.evidence import Evidence
 from paretodet.readings.look import contradiction, detected, doubt
+from paretodet.readings.mirror import Run, not_mirrored
 from paretodet.readings.model_info import as_stated
-from paretodet.transforms.resize_policy import ResizePolicy
 
 PHOTOGRAPHS = 4  # that are looked at, until one has a detection
 NAMED = 2  # readings in a message
@@ -26,7 +25,6 @@ KNOWN = (
     "YOLO's rows [B, N, 5 + K] or [B, 4 + K, N], finished rows [B, N, 6], boxes [B, N, 4] with scores and labels, "
     "dets [B, N, 5] with labels, boxes and logits, and the heads of face detectors, NanoDet, PicoDet and MMDetection"
 )
-Run = Callable[[np.ndarray, Normalization, ResizePolicy], Mapping[str, Tensor]]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,7 +33,7 @@ class Trial:
 
     reading: Reading
     against: str | None
-    detections: int = 0  # rows that score as detections do
+    detections: int = 0  # rows that score as detections do; of a contradicted one, if they are not mirrored
 
 
 def recognize(evidence: Evidence, run: Run, *, images: Sequence[np.ndarray] = ()) -> Reading:
@@ -57,6 +55,9 @@ def chosen(trials: Sequence[Trial], evidence: Evidence) -> Reading:
     left = _strongest([trial for trial in trials if trial.against is None])
     if lacks := next((trial.reading.lacks for trial in trials if trial.reading.lacks and not left), ""):
         raise evidence.refusal(f"outputs: got {evidence.described}; they look like {lacks}", "onnx-layout")
+    refuted = [trial for trial in trials if trial.against and trial.detections]
+    if refuted and not any(trial.detections for trial in left):
+        left, trials = [], refuted
     if not left:
         trials = sorted(trials, key=lambda trial: trial.reading.strength)[:NAMED]
         against = "; not ".join(f"{trial.reading}: {trial.against}" for trial in trials)
@@ -145,6 +146,8 @@ def _tried(reading: Reading, evidence: Evidence, run: Run, images: Iterable[np.n
             against = doubt(outputs, layout.outputs)
         if against is None:
             count = detected(outputs, layout, canvas)
+        if count and reading.strength >= SHAPES:
+            against = not_mirrored(run, layout, policy, canvas, image)
         if against or count:
             return Trial(reading=reading, against=against, detections=count)
     return Trial(reading=reading, against=None)

@@ -290,18 +290,8 @@ class FileSession(_GraphSession):
         return {**meaning, **({} if first else identity)}
 
     def __call__(self, images: Images) -> Detections:
-        """One run, or one an image where the file holds the batch at 1 and there are more."""
-        if self.input.batch in (None, len(images.pixels)):
-            return self._once(images)
-        if self.input.batch != 1:
-            raise InputError(
-                f"batch: got {len(images.pixels)}, this file takes {self.input.batch} images at a time",
-                "option-unsupported",
-            )
-        single = [
-            self._once(Images(*(part[index : index + 1] for part in images))) for index in range(len(images.pixels))
-        ]
-        return Detections(*(torch.cat(parts) for parts in zip(*(each[:3] for each in single), strict=True)))
+        """One run, or several where the file holds the batch at another size; see `batches`."""
+        return in_batches(images, self.input.batch or len(images.pixels), self._once)
 
     def detections(self, outputs: Sequence[np.ndarray]) -> Detections:
         """What the outputs of one run mean."""
@@ -311,13 +301,15 @@ class FileSession(_GraphSession):
         return sorted_detections((found.boxes, found.scores, found.labels), self.score)
 
     def profile(self, images: Images, calls: int) -> tuple[LayerTime, ...]:
-        """By node of the file; of the first image alone where the file holds the batch at 1."""
-        first = Images(*(part[: self.input.batch] for part in images))
+        """By node of the file; of the first images where the file holds the batch at fewer."""
+        first = next(batches(images, self.input.batch or len(images.pixels)))
         return tuple(self._profile(self.input.feed(first), calls))
 
     def facts(self) -> dict[str, Any]:
         facts = super().facts()
         settings = (*facts["runtime_settings"], ("layout", str(self.reading)))
+        if self.input.batch not in {None, 1}:
+            settings = (*settings, ("images_a_call", str(self.input.batch)))
         size = {"height": self.input.height, "width": self.input.width, "classes": len(self.labels) or None}
         return {**size, **facts, "runtime_settings": settings}
 

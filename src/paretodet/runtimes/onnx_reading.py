@@ -49,7 +49,7 @@ class Looker:
         except InputError as error:
             raise InputError(f"{network.path}: {words(error)}", error.id) from None
         self.declared = {port.name: tuple(port.shape) for port in loaded.outputs}
-        self._known: dict[Any, dict[str, Tensor]] = {}
+        self._known: dict[Any, tuple[np.ndarray, dict[str, Tensor]]] = {}  # images too, so that no id is used again
 
     def __call__(self, image: np.ndarray, pixels: Normalization, policy: ResizePolicy) -> Mapping[str, Tensor]:
         """The outputs by name. Raises InputError if the file cannot run."""
@@ -63,8 +63,8 @@ class Looker:
                 message = f"{self.network.path}: cannot run at {size} ({first_line(error)})"
                 raise InputError(message, "graph-failed") from error
             tensors = (torch.from_numpy(np.asarray(part)) for part in found)
-            self._known[key] = dict(zip(self.declared, tensors, strict=True))
-        return self._known[key]
+            self._known[key] = image, dict(zip(self.declared, tensors, strict=True))
+        return self._known[key][1]
 
     def evidence(self, image: np.ndarray) -> Evidence:
         """What the file states, and its outputs for an image."""

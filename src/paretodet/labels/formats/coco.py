@@ -12,6 +12,7 @@ from paretodet.errors import InputError, words
 from paretodet.labels.builder import MISSING, NUMBERS, LabelsBuilder, by_value, text_of, whole_number
 from paretodet.labels.format import Format, Where
 from paretodet.labels.formats.coco_writer import write_coco
+from paretodet.labels.image_index import subfolders
 from paretodet.labels.json_stream import elements
 from paretodet.labels.lint.check import check
 from paretodet.labels.lint.finding import Place
@@ -35,7 +36,7 @@ FOLDERS = (  # of the images, from that of the labels
     "images/{split}",
 )
 BOX_TYPES = NUMBERS | {str}  # a number may be written as text
-PROBED = 100  # names that are searched for: some of the images may be missing
+PROBED, FEW = 100, 20  # names that are searched for, some of which may be missing; in folders of unknown names
 LISTS = ("images", "annotations", "categories")
 HEAD, LISTED = 2**16, 10_000  # bytes of a file, and files of a set, that are looked at
 OPENING = re.compile(rb"\s*(\xef\xbb\xbf)?\{\s*\"(info|licenses|type|images|annotations|categories)\"\s*:")
@@ -116,8 +117,8 @@ class InstancesReader:
                 )
         if not self.categories:
             raise InputError(f"labels: {self.path} has no category, so its classes are unknown", "labels-malformed")
-        if not self.images:
-            self.builder.folder = image_folder(self.path, self._names)
+        folder = self.builder.folder
+        self.builder.folder = holder(folder, self._names) if self.images else image_folder(self.path, self._names)
         classes = dict(sorted(self.categories.items()))
         return self.builder.build(classes, source=self.path, frequency=frequency and frequency())
 
@@ -174,9 +175,18 @@ def _with_slashes(name: Any) -> Any:
     return name.replace("\\", "/") if isinstance(name, str) else name
 
 
+def holder(folder: Path, names: Sequence[str]) -> Path:
+    """The folder that was given for images, or the one above it, if only that one holds any: names may begin with the
+    folder's own.
+    """
+    above = folder.absolute().parent
+    held = (each for each in (folder, above) if any(is_file(each / name) for name in names))
+    return next(held, folder)
+
+
 def image_folder(path: Path, names: Sequence[str]) -> Path:
     """The folder of the images of the labels `path`: the first customary one that holds the first of `names` that any
-    holds, else the labels' folder.
+    holds, else the one in or beside the labels' folder that holds most of them, else the labels' folder.
     """
     split = path.stem.removeprefix("instances_")
     folders = [path.parent / folder.format(split=split) for folder in FOLDERS]
@@ -184,7 +194,11 @@ def image_folder(path: Path, names: Sequence[str]) -> Path:
         for folder in folders:
             if is_file(folder / name):
                 return folder
-    return path.parent
+    others = chain(subfolders(path.parent), subfolders(path.parent / ".."))
+    counts = {folder: sum(is_file(folder / name) for name in names[:FEW]) for folder in islice(others, LISTED)}
+    most = max(counts.values(), default=0)
+    held = [folder for folder, count in counts.items() if count == most]
+    return held[0] if most and len(held) == 1 else path.parent
 
 
 def where(file: Path) -> Where:

@@ -5,7 +5,6 @@ was not cancelled.
 """
 
 import math
-import re
 from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path, PurePosixPath
@@ -16,7 +15,7 @@ from paretodet.errors import InputError
 from paretodet.images import SUFFIXES, UNREAD
 from paretodet.labels.builder import LabelsBuilder, by_value, text_of
 from paretodet.labels.format import Format, Where
-from paretodet.labels.image_index import ClassNames, ImageIndex
+from paretodet.labels.image_index import UPLOADED, ClassNames, ImageIndex
 from paretodet.labels.json_stream import items
 from paretodet.labels.model import Labels, Purpose, SkipKind
 from paretodet.labels.rle import Size
@@ -24,7 +23,6 @@ from paretodet.labels.shapes import DrawnShape, numbers, polygons, turned_ellips
 from paretodet.labels.splits import chosen_file
 from paretodet.reading import is_file
 
-UPLOADED = re.compile(r"^[0-9a-f]{8}-")  # what an upload puts before the name of a file
 END = "labels"  # of the fields of a region that name its classes: rectanglelabels, polygonlabels, labels, ...
 IGNORED = ("choices", "taxonomy", "rating", "textarea", "number")  # of the whole image
 Task = dict[str, Any]

@@ -9,7 +9,7 @@ from pathlib import Path, PureWindowsPath
 from xml.etree.ElementTree import Element
 
 from paretodet.images import SUFFIXES, UNREAD
-from paretodet.labels.image_index import alike
+from paretodet.labels.image_index import UPLOADED, alike, subfolders
 from paretodet.labels.splits import PARTS, usual
 from paretodet.labels.xml_stream import parse, root_of
 from paretodet.reading import is_file
@@ -52,12 +52,12 @@ class VocLayout:
 
     def image(self, xml: Path, stated: str) -> str:
         """The image of an xml file, from `images`: the one of the xml's stem if it is there, else the one that
-        <filename> names.
+        <filename> names. What an upload puts before a name is left out if no image has it.
         """
-        files = self._files[self._of[xml.parent]]
-        name = PureWindowsPath(stated).name
-        known = files.get(xml.stem) or files.get(name) or files.get(PureWindowsPath(name).stem)
-        known = known or self._alike[self._of[xml.parent]].get(alike(name))
+        folder, name = self._of[xml.parent], PureWindowsPath(stated).name
+        files, names = self._files[folder], (xml.stem, name, PureWindowsPath(name).stem)
+        known = next((files[each] for each in names if each in files), None)
+        known = known or self._alike[folder].get(alike(name)) or files.get(UPLOADED.sub("", xml.stem))
         return self._prefix[xml.parent] + (known or name or f"{xml.stem}.jpg")
 
     def xml(self, name: str) -> Path:
@@ -159,16 +159,8 @@ def _folders(path: Path) -> Iterator[Path]:
 def _below(path: Path, depth: int) -> Iterator[Path]:
     yield path
     if depth:
-        for each in sorted(_subfolders(path)):
+        for each in sorted(subfolders(path)):
             yield from _below(each, depth - 1)
-
-
-def _subfolders(path: Path) -> list[Path]:
-    try:
-        with os.scandir(path) as listed:
-            return [Path(each.path) for each in listed if not each.name.startswith(".") and each.is_dir()]
-    except OSError:
-        return []
 
 
 def _holds_xmls(folder: Path) -> bool:
@@ -187,13 +179,17 @@ def _image_folders(path: Path, folders: list[Path]) -> dict[Path, Path]:
 
 def _image_folder(path: Path, folder: Path, below: list[Path]) -> Path:
     some = list(islice(sorted(folder.glob(XML)), PROBED))
-    names = [{alike(xml.stem), alike(PureWindowsPath(stated_name(xml)).name)} for xml in some]
-    for places in ([folder, *below], _subfolders(path.parent) if folder == path else []):
+    names = [{alike(each) for each in (xml.stem, UPLOADED.sub("", xml.stem), _stated(xml))} for xml in some]
+    for places in ([folder, *below], subfolders(path.parent) if folder == path else []):
         counts = {each: _present(each, names) for each in places}
         best = max(counts.values(), default=0)
         if best:
             return min((each for each in places if counts[each] == best), key=lambda each: _distance(each, folder))
     return path / IMAGES if folder == path / XMLS else folder
+
+
+def _stated(xml: Path) -> str:
+    return PureWindowsPath(stated_name(xml)).name
 
 
 def _present(folder: Path, names: list[set[str]]) -> int:
