@@ -1,4 +1,7 @@
-"""Two detectors and their mirror images as one candidate; `paretodet measure examples.ensemble:make` has its row."""
+"""Two detectors and their mirror images as one candidate.
+
+`paretodet measure examples.ensemble:make --trust` measures it.
+"""
 
 import numpy as np
 

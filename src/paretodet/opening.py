@@ -91,11 +91,12 @@ def config_of_row(
 
     So the row does not decide whether code of its author may run: raises InputError unless the caller trusts it.
     """
-    if source_of(str(recipe.get("name", ""))).is_code and not trust:
+    is_code = source_of(str(recipe.get("name", ""))).is_code
+    if is_code and not trust:
         message = f"{recipe['name']}: this row runs a Python function; add --trust if you trust the row and the module"
         raise InputError(message, "trust-needed")
     config = CandidateConfig.from_json(dict(recipe), weights=weights, calibration=calibration)
-    return replace(config, trust=(config.trust and trust) or None)
+    return replace(config, trust=((config.trust or is_code) and trust) or None)
 
 
 def _accuracy(config: CandidateConfig) -> dict[str, Any]:

@@ -250,7 +250,7 @@ def test_reproduce_measures_again_and_compares(measured: Run, monkeypatch: Any) 
 
 def test_reproduce_runs_code_only_if_the_user_trusts_it(run: Run, guest: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(measuring, "measure", bench)
-    code, _, err = run("measure", guest)
+    code, _, err = run("measure", guest, "--trust")
     assert code == 0, err
     (row,) = Store("paretodet.db").rows()
     code, _, err = run("reproduce", row.id)
@@ -288,7 +288,7 @@ def test_detect_prints_boxes_in_original_pixels(run: Run, guest: str) -> None:
     Image.fromarray(np.zeros((40, 60, 3), np.uint8)).save("a.png")
     Path("cut.jpg").write_bytes(b"\xff\xd8\xff")
     Path("names.txt").write_text("thing\n")
-    code, out, err = run("detect", guest, "a.png", "cut.jpg", "--json", "--score", 0.1)
+    code, out, err = run("detect", guest, "--trust", "a.png", "cut.jpg", "--json", "--score", 0.1)
     assert code == 0 and "cut.jpg" in err and "1 of 2 files skipped" in err
     (found,) = json.loads(out)
     assert found == {
@@ -296,7 +296,7 @@ def test_detect_prints_boxes_in_original_pixels(run: Run, guest: str) -> None:
         "detections": [{"label": "0", "score": 0.5, "box": [0.0, 0.0, 30.0, 40.0]}],
     }  # fmt: skip
     assert not Path("detections").exists()
-    code, out, _ = run("detect", guest, "a.png", "--out", "drawn")
+    code, out, _ = run("detect", guest, "--trust", "a.png", "--out", "drawn")
     assert code == 0 and out.strip() == str(Path("drawn/a.png")) and np.asarray(Image.open("drawn/a.png")).any()
 
 
@@ -304,13 +304,13 @@ def test_detect_takes_folders_and_writes_coco_results(run: Run, guest: str) -> N
     Path("in").mkdir()
     for name in ("b.png", "a.png"):
         Image.new("RGB", (60, 40)).save(Path("in") / name)
-    code, out, err = run("detect", guest, "in", "--results-out", "r.json")
+    code, out, err = run("detect", guest, "--trust", "in", "--results-out", "r.json")
     assert (code, out) == (0, "") and "2 detections written to r.json" in err and not Path("detections").exists()
     row = json.loads(Path("r.json").read_text())[0]
     assert row.pop("bbox") == pytest.approx([0, 0, 30, 40])
     assert row == {"image_id": "a", "category_id": 0, "score": 0.5, "category": "0"}
-    assert err.splitlines()[-1] == f"Next: paretodet measure {guest}"
-    code, out, err = run("detect", guest, "in")
+    assert err.splitlines()[-1] == f"Next: paretodet measure {guest} --trust"
+    code, out, err = run("detect", guest, "--trust", "in")
     assert code == 0 and out.split() == ["detections/a.png", "detections/b.png"]
 
 
@@ -322,7 +322,7 @@ def test_detect_on_labels_has_their_ids(run: Run, guest: str) -> None:
         "annotations": [{"id": 1, "image_id": 900, "category_id": 90, "bbox": [0, 0, 30, 40], "area": 9, "iscrowd": 0}],
     }
     Path("labels.json").write_text(json.dumps(labels))
-    code, out, err = run("detect", guest, "--data", "labels.json", "--results-out", "r.json", "--json")
+    code, out, err = run("detect", guest, "--trust", "--data", "labels.json", "--results-out", "r.json", "--json")
     assert code == 0 and json.loads(out)[0]["image"] == "a.png", err
     assert [(row["image_id"], row["category_id"]) for row in json.loads(Path("r.json").read_text())] == [(900, 90)]
     assert err.splitlines()[-1] == "Next: paretodet evaluate --results r.json --data labels.json --errors"
@@ -345,7 +345,7 @@ def test_detect_on_labels_has_their_ids(run: Run, guest: str) -> None:
 )
 def test_what_detect_refuses(run: Run, guest: str, args: tuple[str, ...], sentence: str) -> None:
     Image.new("RGB", (20, 20)).save("a.png")
-    code, out, err = run("detect", guest, *args)
+    code, out, err = run("detect", guest, "--trust", *args)
     assert code == 2 and out == "" and sentence in err and "Traceback" not in err
     assert not Path("r.json").exists()
 
@@ -366,7 +366,7 @@ def test_a_row_carries_the_ap_measured_on_any_labels(run: Run, guest: str, monke
         Image.new("RGB", (60, 40)).save(f"voc/JPEGImages/{name}.jpg")
     Path("names.txt").write_text("thing\n")
     monkeypatch.setattr("paretodet.sweep.measuring.measure", bench)
-    line = ("measure", guest, "--classes", "names.txt", "--data", "voc", "--data-split", "val", "--json")
+    line = ("measure", guest, "--trust", "--classes", "names.txt", "--data", "voc", "--data-split", "val", "--json")
     code, out, err = run(*line)
     assert code == 0, err
     (row,) = json.loads(out)
@@ -380,13 +380,13 @@ def test_a_row_carries_the_ap_measured_on_any_labels(run: Run, guest: str, monke
     code, out, _ = run("frontier", "--split", "measured", "--json")
     assert json.loads(out)["members"][0]["ap"] == pytest.approx(100)
     for more in (("--data", "voc", "--images", "voc"), ("--data-split", "val"), ("--image-root", "voc")):
-        code, out, err = run("measure", guest, *more)
+        code, out, err = run("measure", guest, "--trust", *more)
         assert (code, out) == (2, "") and "[option-conflict]" in err
 
 
 def test_a_row_without_ap_is_followed_by_a_question_that_finds_it(run: Run, guest: str, monkeypatch: Any) -> None:
     monkeypatch.setattr(measuring, "measure", bench)
-    _, _, err = run("measure", guest)
+    _, _, err = run("measure", guest, "--trust")
     assert err.splitlines()[-1] == "Next: paretodet recommend --goal latency_ms_p50"
     code, out, _ = run(*shlex.split(err.splitlines()[-1].removeprefix("Next: paretodet ")))
     assert code == 0 and out.startswith("fine_guest:make (latency p50 10 ms) is the only row")
@@ -398,9 +398,9 @@ def test_disturbed_rows_give_a_provisional_answer(run: Run, guest: str, monkeypa
         return (with_id(replace(row, **about)) for row in bench(*args, **rest))
 
     monkeypatch.setattr(measuring, "measure", busy)
-    code, out, err = run("measure", guest)
+    code, out, err = run("measure", guest, "--trust")
     assert code == 0 and "Provisional frontier" in out and "Provisional: 1 of 1 rows were disturbed" in err
-    settle = f"To decide it: paretodet measure {guest} --patience 10m"
+    settle = f"To decide it: paretodet measure {guest} --trust --patience 10m"
     assert settle in err.splitlines()
     assert re.fullmatch(r"Next: paretodet recommend --max-ms 10.0 --run \w+", err.splitlines()[-1])
     question = shlex.split(err.splitlines()[-1].removeprefix("Next: paretodet "))
@@ -431,10 +431,10 @@ def test_if_everything_failed_only_the_errors_are_shown(run: Run, guest: str, mo
         return (with_id(replace(row, latency_ms_p50=None, **about)) for row in bench(*args, **rest))
 
     monkeypatch.setattr(measuring, "measure", broken)
-    code, out, err = run("measure", guest, "--report", "page.html")
+    code, out, err = run("measure", guest, "--trust", "--report", "page.html")
     assert code == 1 and out == "" and not Path("page.html").exists()
     assert err.splitlines()[-2:] == ["Nothing could be measured.", "fine_guest:make: find raised RuntimeError: no"]
-    code, out, _ = run("measure", guest, "--json")
+    code, out, _ = run("measure", guest, "--trust", "--json")
     assert code == 1 and json.loads(out)[0]["validity"] == "error"
 
 
@@ -444,7 +444,7 @@ def test_a_short_lived_job_is_a_cost(run: Run, guest: str, monkeypatch: Any) -> 
         return (with_id(replace(row, id="", **cost)) for row in bench(*args, **rest))
 
     monkeypatch.setattr(measuring, "measure", cold)
-    assert run("measure", guest)[0] == 0
+    assert run("measure", guest, "--trust")[0] == 0
     code, out, _ = run("frontier", "--cost", "job_ms", "--calls", 3, "--json")
     assert code == 0 and json.loads(out)["members"][0]["job_ms:3"] == 1080
     assert run("recommend", "--calls", 3, "--max-ms", 1100)[0] == 0
@@ -512,17 +512,17 @@ def test_the_default_set_has_a_row_of_trained_weights_that_are_at_hand(
 def test_classes_name_the_labels(run: Run, guest: str) -> None:
     Image.new("RGB", (20, 20)).save("a.png")
     Path("names.txt").write_text("thing\n")
-    code, out, err = run("detect", guest, "a.png", "--json", "--classes", "names.txt")
+    code, out, err = run("detect", guest, "--trust", "a.png", "--json", "--classes", "names.txt")
     assert code == 0, err
     assert json.loads(out)[0]["detections"][0]["label"] == "thing"
 
 
 def test_doctor_names_the_broken_rule(run: Run, guest: str) -> None:
-    code, out, _ = run("doctor", guest)
+    code, out, _ = run("doctor", guest, "--trust")
     assert code == 0 and out.count("ok ") >= 10 and "broken" not in out
-    code, out, _ = run("doctor", "fine_guest:wild")
+    code, out, _ = run("doctor", "fine_guest:wild", "--trust")
     assert code == 1 and "broken  Scores are in 0..1" in out
-    code, out, _ = run("doctor", "fine_guest:wild", "--json")
+    code, out, _ = run("doctor", "fine_guest:wild", "--trust", "--json")
     assert [finding["rule"] for finding in json.loads(out) if finding["broken"]]
 
 

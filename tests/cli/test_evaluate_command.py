@@ -164,18 +164,19 @@ def test_results_without_the_left_out_images_are_said_to_score_lower(run, files,
     images = [*TRUTH["images"], TRUTH["images"][0] | {"id": 6, "file_name": "b.png"}]
     rows = [*TRUTH["annotations"], TRUTH["annotations"][0] | {"id": 2, "image_id": 6}]
     files[1].write_text(json.dumps(TRUTH | {"images": images, "annotations": rows}))
-    _, out, err = run("leaving_guest:make", "--data", files[1], "--json", "--results-out", "r.json")
+    _, out, err = run("leaving_guest:make", "--trust", "--data", files[1], "--json", "--results-out", "r.json")
     assert json.loads(out)["ap"] == pytest.approx(100)
     assert "A later evaluation of r.json gives a lower AP: 1 image is left out" in err
     assert json.loads(run("--results", "r.json", "--data", files[1], "--json")[1])["ap"] < 51
-    assert "A later evaluation" not in run("leaving_guest:make", "--data", files[1], "--json")[2]
+    assert "A later evaluation" not in run("leaving_guest:make", "--trust", "--data", files[1], "--json")[2]
 
 
 def test_a_detector_on_a_folder_of_labels_and_what_to_type_next(run, files, tmp_path):
     (tmp_path / "judged_guest.py").write_text(GUEST)
     Image.new("RGB", (40, 30)).save(tmp_path / "a.png")
     files[0].unlink()
-    code, out, err = run("judged_guest:make", "--data", tmp_path, "--voc", "--json", "--results-out", "r.json")
+    guest = ("judged_guest:make", "--trust", "--data")
+    code, out, err = run(*guest, tmp_path, "--voc", "--json", "--results-out", "r.json")
     assert code == 0, err
     document = json.loads(out)
     assert document["ap"] == pytest.approx(100) and document["voc_ap50"] == document["voc_ap50_11"] == pytest.approx(
@@ -184,10 +185,11 @@ def test_a_detector_on_a_folder_of_labels_and_what_to_type_next(run, files, tmp_
     (row,) = json.loads((tmp_path / "r.json").read_text())
     assert (row["image_id"], row["category_id"]) == (5, 3)
     assert err.splitlines()[-1] == f"Next: paretodet evaluate --results r.json --data {tmp_path} --errors"
-    code, out, err = run("judged_guest:make", "--data", files[1], "--score", 0.1)
-    assert err.splitlines()[-1] == f"Next: paretodet evaluate judged_guest:make --score 0.1 --data {files[1]} --errors"
-    code, out, err = run("judged_guest:make", "--data", files[1], "--errors", "--voc")
+    code, out, err = run(*guest, files[1], "--score", 0.1)
+    following = f"judged_guest:make --score 0.1 --trust --data {files[1]} --errors"
+    assert err.splitlines()[-1] == f"Next: paretodet evaluate {following}"
+    code, out, err = run(*guest, files[1], "--errors", "--voc")
     assert code == 0 and "Pascal VOC" in out and "missed" in out
-    assert err.splitlines()[-1] == f"Next: paretodet detect judged_guest:make --data {files[1]}"
+    assert err.splitlines()[-1] == f"Next: paretodet detect judged_guest:make --trust --data {files[1]}"
     assert run("--results", "r.json", "--data", files[1])[2].splitlines()[-1].endswith("--errors")
     assert run("--results", "r.json", "--data", files[1], "--errors")[2].splitlines()[-1].endswith("--plot errors.png")

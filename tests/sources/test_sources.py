@@ -12,6 +12,7 @@ from paretodet.config import CandidateConfig
 from paretodet.detectors import catalogue
 from paretodet.detectors.detector import build
 from paretodet.detectors.families import UnknownName, spec
+from paretodet.errors import InputError
 from paretodet.extras import MissingExtra
 from paretodet.opening import job, open_candidate, require_weights
 from paretodet.reading import sha256
@@ -197,27 +198,35 @@ def _write_onnx(path: Path) -> None:
 
 
 def test_a_function_of_the_working_folder_is_called_with_the_options(module: str) -> None:
-    assert open_candidate(f"{module}:make").name == "mine on cpu"
-    assert open_candidate(f"{module}:make", device="cuda").name == "mine on cuda"
-    assert open_candidate(f"{module}:resized", fit="letterbox").fit == Letterbox(height=8, width=8)
-    assert open_candidate(f"{module}:make").fit == Stretch(height=8, width=8)
+    assert open_candidate(f"{module}:make", trust=True).name == "mine on cpu"
+    assert open_candidate(f"{module}:make", trust=True, device="cuda").name == "mine on cuda"
+    assert open_candidate(f"{module}:resized", trust=True, fit="letterbox").fit == Letterbox(height=8, width=8)
+    assert open_candidate(f"{module}:make", trust=True).fit == Stretch(height=8, width=8)
 
 
 def test_names_of_classes_are_passed_on_where_they_are_taken(module: str) -> None:
     assert open_candidate(MODEL, labels=("cat", None)).labels == ("cat", None)
-    assert open_candidate(f"{module}:make", labels=("cat",)).name == "mine on cpu"
+    assert open_candidate(f"{module}:make", trust=True, labels=("cat",)).name == "mine on cpu"
 
 
 def test_what_is_wrong_with_a_function_is_named(module: str) -> None:
+    trusted = partial(open_candidate, trust=True)
     for call, kind, message in (
-        (partial(open_candidate, f"{module}:make", score=0.5), ValueError, f"score: {module}:make has none to set"),
-        (partial(open_candidate, f"{module}:broken"), ValueError, f"{module}:broken raised RuntimeError: no luck"),
-        (partial(open_candidate, f"{module}:nothing"), ValueError, "returned int, which lacks name, prepare"),
-        (partial(open_candidate, f"{module}:absent"), UnknownName, f"module {module} has no function 'absent'"),
+        (partial(trusted, f"{module}:make", score=0.5), ValueError, f"score: {module}:make has none to set"),
+        (partial(trusted, f"{module}:broken"), ValueError, f"{module}:broken raised RuntimeError: no luck"),
+        (partial(trusted, f"{module}:nothing"), ValueError, "returned int, which lacks name, prepare"),
+        (partial(trusted, f"{module}:absent"), UnknownName, f"module {module} has no function 'absent'"),
         (partial(open_candidate, "no_such_module:make"), UnknownName, "there is no module 'no_such_module'"),
     ):
         with pytest.raises(kind, match=message):
             call()
+
+
+def test_no_function_runs_without_trust(module: str) -> None:
+    for trust in (None, False):
+        with pytest.raises(InputError, match=rf"{module}:make: .*--trust .*trust-needed"):
+            open_candidate(f"{module}:make", trust=trust)
+    assert module not in sys.modules
 
 
 @pytest.mark.parametrize(

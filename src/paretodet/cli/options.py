@@ -209,8 +209,7 @@ Trust = Annotated[
     bool | None,
     Option(
         "--trust",
-        help="Open what can run code of its author (.torchscript, some .pt2, bundles of aotinductor; in reproduce, "
-        "module:make too).",
+        help="Open what runs code of its author: module:make, .torchscript, some .pt2, bundles of aotinductor.",
         show_default="it is refused",
     ),
 ]

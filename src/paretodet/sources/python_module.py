@@ -6,6 +6,7 @@ import os
 import sys
 from collections.abc import Callable
 from dataclasses import fields
+from importlib.util import find_spec
 from typing import Any
 
 from paretodet.bench.candidate import Candidate
@@ -19,7 +20,8 @@ from paretodet.transforms.resize_policy import FITS
 class PythonModule(Source):
     """Calls the function with the options that are set; `fit` is a function of height and width.
 
-    The module may be in the working folder.
+    The module may be in the working folder. It runs whatever its author wrote, so `load` raises InputError without
+    `trust`, before it is imported.
     """
 
     options = frozenset(field.name for field in fields(CandidateConfig))  # `make` decides which of them
@@ -30,11 +32,11 @@ class PythonModule(Source):
         return ":" in name
 
     def load(self, config: CandidateConfig) -> Candidate:
-        make = _function(config.name)
+        make = _function(config.name, trust=config.trust is True)
         parameters = inspect.signature(make).parameters
         options = config.options | ({"fit": FITS[config.fit]} if config.fit else {})
         for name in {"labels", "trust"} - {*parameters}:
-            options.pop(name, None)  # who reads the detections names the classes; who names a function trusts it
+            options.pop(name, None)  # who reads the detections names the classes; a function need not ask for trust
         if unknown := sorted(options.keys() - set(parameters)):
             raise InputError(f"{unknown[0]}: {config.name} has none to set", "option-unsupported")
         try:
@@ -49,13 +51,21 @@ class PythonModule(Source):
         return candidate
 
 
-def _function(name: str) -> Callable[..., Any]:
-    """Raises UnknownName if there is no such module or function, ValueError if the module cannot be imported."""
+def _function(name: str, *, trust: bool) -> Callable[..., Any]:
+    """Raises UnknownName if there is no such module or function, InputError without trust and if it cannot be
+    imported.
+    """
     module, _, attribute = name.partition(":")
     if os.getcwd() not in sys.path:
         sys.path.insert(0, os.getcwd())
     if not all(map(str.isidentifier, module.split("."))):
         raise UnknownName(f"{name!r}: {module!r} is no name of a module; it is what stands behind `import`, no path")
+    top = module.partition(".")[0]
+    if top not in sys.modules and find_spec(top) is None:
+        raise UnknownName(f"{name!r}: there is no module {top!r}")
+    if not trust:
+        message = f"{name}: it runs the code of a module; add --trust if you trust its author"
+        raise InputError(message, "trust-needed")
     try:
         make = getattr(importlib.import_module(module), attribute, None)
     except ModuleNotFoundError as error:
