@@ -9,6 +9,7 @@ from torch import Tensor
 
 from paretodet.bench.candidate import Image, Labeled, ModelInfo, Profiled
 from paretodet.errors import ErrorId, InputError
+from paretodet.evaluation.masks import Pasting
 from paretodet.network import Network, digest
 from paretodet.records.profile import LayerTime
 from paretodet.runtimes.eager import Eager
@@ -63,6 +64,11 @@ class NetworkCandidate:
         if not isinstance(self.session, Profiled):
             raise no_profiler(self.runtime.name)
         return self.session.profile(batch, calls)
+
+    @property
+    def pasting(self) -> Pasting:
+        """How its masks are drawn into an image."""
+        return self.spec.masks.pasting if self.spec and self.spec.masks else "detectron"
 
     @property
     def reading(self) -> str | None:

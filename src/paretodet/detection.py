@@ -12,12 +12,12 @@ import numpy as np
 import torch
 from PIL import Image
 
-from paretodet.bench.accuracy import category_ids, label_names
+from paretodet.bench.accuracy import category_ids, label_names, pasting_of
 from paretodet.bench.candidate import Candidate
 from paretodet.bench.job import Progress, ProgressReporter
 from paretodet.errors import InputError
 from paretodet.evaluation.ground_truth import GroundTruth
-from paretodet.evaluation.masks import segmentations
+from paretodet.evaluation.masks import Pasting, segmentations
 from paretodet.images import SUFFIXES, ImageError, other_size, read_image
 from paretodet.labels.model import ImageEntry
 from paretodet.media.draw import MIN_DRAWN_SCORE, LabeledBox, draw
@@ -73,7 +73,7 @@ def detect(
         height, width = pixels.shape[:2]
         size = torch.tensor([[height, width]], dtype=torch.float32)
         detections = candidate.finish(candidate.infer(candidate.prepare([pixels])), size)
-        yield _labeled_boxes(detections, named, (height, width))
+        yield _labeled_boxes(detections, named, (height, width), pasting_of(candidate))
 
 
 def detect_files(
@@ -270,9 +270,11 @@ class _Run:
         return categories[box.number]
 
 
-def _labeled_boxes(detections: Detections, labels: Names, size: tuple[int, int]) -> tuple[LabeledBox, ...]:
+def _labeled_boxes(
+    detections: Detections, labels: Names, size: tuple[int, int], pasting: Pasting
+) -> tuple[LabeledBox, ...]:
     columns = (column[0].tolist() for column in (detections.boxes, detections.scores, detections.labels))
-    rows = zip(*columns, segmentations(detections, 0, size), strict=True)
+    rows = zip(*columns, segmentations(detections, 0, size, pasting), strict=True)
     return tuple(
         LabeledBox(label=_name(label, labels), number=label, score=score, box=(x1, y1, x2, y2), segmentation=mask)
         for (x1, y1, x2, y2), score, label, mask in rows

@@ -3,8 +3,10 @@ import pytest
 import torch
 from PIL import Image
 
-from paretodet.bench.accuracy import accuracy, category_ids
+from paretodet.bench.accuracy import accuracy, category_ids, results
+from paretodet.evaluation.masks import PASTINGS, paste
 from paretodet.labels.formats.coco import from_json
+from paretodet.labels.rle import decode
 from paretodet.types import Detections
 
 TRUTH = {
@@ -87,6 +89,26 @@ def test_masks_are_scored_if_there_are_any(folder):
     assert result.masks.ap50 == pytest.approx(50, abs=0.5)  # one of two classes
     assert accuracy(WithMasks(RIGHT, [2, 0]), labeled(TRUTH, folder)).masks is None
     assert accuracy(Scripted(RIGHT, [2, 0]), labeled(OUTLINED, folder)).masks is None
+
+
+@pytest.mark.parametrize("pasting", [None, *PASTINGS])
+def test_masks_are_drawn_as_the_candidate_says(folder, pasting):
+    """The first column of 15 cells: the mask that each code base draws of it."""
+
+    class Narrow(Scripted):
+        def finish(self, outputs, sizes):
+            masks = torch.zeros(1, 2, 15, 15)
+            masks[..., 0] = 1
+            return super().finish(outputs, sizes)._replace(masks=masks)
+
+    candidate = Narrow(RIGHT, [2, 0])
+    if pasting:
+        candidate.pasting = pasting
+    found = results(candidate, labeled(OUTLINED, folder)).rows[1]["segmentation"]
+    mask = torch.zeros(15, 15)
+    mask[:, 0] = 1
+    height, width = (TRUTH["images"][1][side] for side in ("height", "width"))
+    assert np.array_equal(decode(found), paste(mask, torch.tensor(RIGHT[1]), (height, width), pasting or "detectron"))
 
 
 def test_a_label_beyond_the_categories_is_named(folder):

@@ -6,6 +6,7 @@ import torch
 from paretodet.bench.flops import count
 from paretodet.detectors.detector import Detector
 from paretodet.detectors.families import Override, spec
+from paretodet.detectors.spec import from_json, to_json
 from paretodet.types import Images
 
 
@@ -230,3 +231,18 @@ def test_proposals_of_a_one_stage_detector():
 def test_an_unknown_name_suggests_similar_ones():
     with pytest.raises(ValueError, match="ssd-mobilenet_v1-300"):
         spec("ssd-mobilnet_v1-300x")
+
+
+@pytest.mark.parametrize(
+    ("name", "pasting"),
+    [
+        ("mask_rcnn-resnet50-800x1024", "detectron"),
+        ("mask_rcnn_tv-resnet50-800x1344", "detectron"),
+        ("mask_rcnn_d2-resnet50-800x1344", "detectron2"),
+        ("mask_rcnn_zoo-inception_v2-800x1365-s16", "tensorflow"),
+    ],
+)
+def test_masks_are_drawn_into_the_image_as_their_code_base_draws_them(name, pasting):
+    made = spec(name)
+    assert made.masks.pasting == pasting and from_json(to_json(made)) == made
+    assert ('"pasting"' in to_json(made)) == (pasting != "detectron")

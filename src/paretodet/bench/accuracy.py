@@ -6,10 +6,10 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 
-from paretodet.bench.candidate import Candidate, Image, Labeled
+from paretodet.bench.candidate import Candidate, Image, Labeled, Masked
 from paretodet.errors import InputError, words
 from paretodet.evaluation.coco import Scores, score
-from paretodet.evaluation.masks import segmentations
+from paretodet.evaluation.masks import Pasting, segmentations
 from paretodet.images import ImageError, other_size, read_image
 from paretodet.labels.model import ImageEntry, Labels
 from paretodet.types import Detections
@@ -130,7 +130,7 @@ def _detect(candidate: Candidate, pixels: Image, ids: Sequence[int | None]) -> I
     size = (pixels.shape[0], pixels.shape[1])
     outputs = candidate.infer(candidate.prepare([pixels]))
     detections = candidate.finish(outputs, torch.tensor([size], dtype=torch.float32))
-    for label, row in _rows(detections, size):
+    for label, row in _rows(detections, size, pasting_of(candidate)):
         if not 0 <= label < len(ids):
             raise InputError(
                 f"labels: {candidate.name} returned label {label}, but there are {len(ids)} categories", "label-unknown"
@@ -139,10 +139,17 @@ def _detect(candidate: Candidate, pixels: Image, ids: Sequence[int | None]) -> I
             yield {"category_id": ids[label], **row}
 
 
-def _rows(detections: Detections, size: tuple[int, int]) -> Iterator[tuple[int, Row]]:
+def pasting_of(candidate: Candidate) -> Pasting:
+    """How a candidate's masks are drawn into an image."""
+    return candidate.pasting if isinstance(candidate, Masked) else "detectron"
+
+
+def _rows(detections: Detections, size: tuple[int, int], pasting: Pasting) -> Iterator[tuple[int, Row]]:
     """Label, and bbox, score and segmentation, of every slot of the first image that is not empty."""
     columns = (column[0].tolist() for column in (detections.boxes, detections.scores, detections.labels))
-    for (x1, y1, x2, y2), confidence, label, mask in zip(*columns, segmentations(detections, 0, size), strict=True):
+    for (x1, y1, x2, y2), confidence, label, mask in zip(
+        *columns, segmentations(detections, 0, size, pasting), strict=True
+    ):
         row = {"bbox": [x1, y1, x2 - x1, y2 - y1], "score": confidence}
         if confidence > 0:
             yield label, row if mask is None else row | {"segmentation": mask}

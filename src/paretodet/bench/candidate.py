@@ -7,6 +7,7 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 from torch import Tensor
 
+from paretodet.evaluation.masks import Pasting
 from paretodet.records.profile import LayerTime
 from paretodet.records.roofline import LayerWork
 from paretodet.types import Detections
@@ -83,6 +84,13 @@ class Stated(Protocol):
     """Optional: the candidate's own facts."""
 
     def facts(self) -> ModelInfo: ...
+
+
+@runtime_checkable
+class Masked(Protocol):
+    """Optional: how its masks are drawn into an image; as Detectron does if it does not say."""
+
+    pasting: Pasting
 
 
 @runtime_checkable

@@ -35,7 +35,6 @@ from paretodet.rules.select import PostProcess, at_least
 Labels = tuple[str | None, ...]
 
 NO_SLOT = "an empty box takes no slot of a detection"
-PASTED = "masks are drawn into their image as Detectron does"
 POSITIVE = 2.0**-126  # px, the least normal float32: a box with such sides is not empty
 TAPS = (2, 3, 4, 5)
 MOST = PROPOSALS["mask_rcnn"]
@@ -105,7 +104,9 @@ REFINE_D2 = replace(
     select=PostProcess(threshold=0.05, overlap=0.5, keep=100, min_size=POSITIVE, clip="before"),
 )
 MASKS_D2 = MaskSpec(
-    head=MaskHead(crop=PyramidAlign(bins=14, samples=0, aligned=True), background=False), loss=MaskLoss(threshold=0.5)
+    head=MaskHead(crop=PyramidAlign(bins=14, samples=0, aligned=True), background=False),
+    loss=MaskLoss(threshold=0.5),
+    pasting="detectron2",
 )
 
 
@@ -150,13 +151,13 @@ def mask_rcnn_d2(name: DetectorName, labels: Labels) -> DetectorSpec:
         stages=(_limited(PROPOSE_D2, name), REFINE_D2),
         masks=MASKS_D2,
         labels=labels,
-        assumption=f"{NO_SLOT}; {PASTED}",
+        assumption=NO_SLOT,
     )
 
 
 def faster_rcnn_d2(name: DetectorName, labels: Labels) -> DetectorSpec:
     """Detectron2's faster_rcnn_R_50_FPN and its siblings. Raises as `mask_rcnn`."""
-    return replace(mask_rcnn_d2(name, labels), masks=None, assumption=NO_SLOT)
+    return replace(mask_rcnn_d2(name, labels), masks=None)
 
 
 def faster_rcnn_tv(name: DetectorName, labels: Labels) -> DetectorSpec:

@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 
 from paretodet.detectors.extractors import backbone_row
 from paretodet.detectors.faster_rcnn import FULL, POOLED, UNDILATED, faster_rcnn, join_assumptions
-from paretodet.detectors.mask_rcnn import PASTED
 from paretodet.detectors.names import DetectorName
 from paretodet.detectors.spec import DetectorSpec, MaskSpec
 from paretodet.heads.mask import TailMaskHead
@@ -50,6 +49,8 @@ def mask_rcnn_zoo(name: DetectorName, labels: tuple[str | None, ...]) -> Detecto
     return replace(
         made,
         stages=(first, replace(second, head=BoxHead(crop=part.crop), select=select)),
-        masks=MaskSpec(head=TailMaskHead(crop=part.crop, convs=part.convs, side=part.side), loss=LOSS),
-        assumption=join_assumptions(ASSUMPTION, PASTED, part.assumption),
+        masks=MaskSpec(
+            head=TailMaskHead(crop=part.crop, convs=part.convs, side=part.side), loss=LOSS, pasting="tensorflow"
+        ),
+        assumption=join_assumptions(ASSUMPTION, part.assumption),
     )

@@ -15,6 +15,7 @@ from paretodet.errors import InputError
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
+    from paretodet.evaluation.masks import Pasting
     from paretodet.rules.masks import MaskLoss
     from paretodet.transforms.resize_policy import ResizePolicy
     from paretodet.types import Coder, FeatureInfo, Loss, Matcher, PostProcessor, References, Sampler
@@ -137,6 +138,7 @@ class MaskSpec:
 
     head: MaskHeadSpec
     loss: "MaskLoss | None" = None
+    pasting: "Pasting" = "detectron"  # how they are drawn into the image
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -200,7 +202,7 @@ ADDED_FIELDS = frozenset(
     (
         "scored_by", "map_gradient", "class_agnostic", "bounded", "ShortSide.sampling", "ShortSideCrop.sampling",
         "PyramidAlign.aligned", "ConnectedHead.background_box", "MaskHead.background",
-        "MaskLoss.weight", "MaskLoss.edges",
+        "MaskLoss.weight", "MaskLoss.edges", "MaskSpec.pasting",
     )
 )  # fmt: skip # of any class, or of one
 TYPES = {stored: path for path, stored in STORED_TYPES.items()}

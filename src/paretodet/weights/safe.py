@@ -4,6 +4,7 @@ import hashlib
 import json
 import struct
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -109,12 +110,13 @@ def save(
     header = _header({name: (kinds[name], tensors[name].shape) for name in order}, metadata or {})
     digest = hashlib.sha256()
     try:
-        with written(path) as temporary, temporary.open("wb") as file:
+        with written(path) as temporary, temporary.open("wb") as file, ThreadPoolExecutor(1) as other:
             for data in chain([memoryview(header)], (_bytes(tensors[name], kinds[name]) for name in order)):
                 for start in range(0, len(data), PIECE):
                     piece = data[start : start + PIECE]  # few enough for the cache
+                    hashed = other.submit(digest.update, piece)  # beside writing
                     file.write(piece)
-                    digest.update(piece)
+                    hashed.result()
     except OSError as error:
         raise FileError(f"{path}: not written ({error.strerror or error})", "output-unwritable") from error
     return digest.hexdigest()
