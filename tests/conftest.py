@@ -1,6 +1,7 @@
 """Shared by all tests: how hypothesis searches, where real data lies, CPU times, and which entries the battery ran."""
 
 import os
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from hypothesis import settings
 settings.register_profile("paretodet", deadline=None)  # no test fails for being slow
 settings.load_profile("paretodet")
 
+CAPTURED = ("__compiled_fn_", "___unnamed_scope_")  # globals of Dynamo
 STARTED = pytest.StashKey[float]()
 
 
@@ -25,6 +27,21 @@ def data_folder() -> Path:
 @pytest.fixture(params=("first", "second"))
 def half():
     """Five seconds of fuzzing are two tests: none takes much longer than the others."""
+
+
+@pytest.fixture(autouse=True, scope="module")
+def forget_captured_programs() -> Iterator[None]:
+    """Dynamo keeps what it captures: gigabytes in a process that exports in the tests of many files.
+
+    `torch.export.export(strict=True)` leaves it in the globals of a module, which `reset` does not clear
+    (findings/torch-strict-export-memory.sh).
+    """
+    yield
+    if "torch._dynamo" in sys.modules:
+        holder = sys.modules.get("torch._dynamo.functional_export")
+        for name in [name for name in vars(holder) if name.startswith(CAPTURED)] if holder else ():
+            delattr(holder, name)
+        sys.modules["torch._dynamo"].reset()
 
 
 @pytest.fixture(scope="module")
