@@ -43,24 +43,24 @@ def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_a_published_file_is_imported_and_named(data: Path) -> None:
-    told: list[str] = []
-    found = default_weights(told.append)
+    said: list[str] = []
+    found = default_weights(said.append)
     assert found is not None and found.labels == data / "coco_val2017_44" / "instances.json"
-    (path,), (sentence,) = found.files, told
+    (path,), (sentence,) = found.files, said
     assert SSD in sentence and str(data / "theirs" / "w.safetensors") in sentence
     kept = files.read_metadata(path)
     assert kept is not None and (kept.name, kept.ap, kept.split) == (SSD, 16.0, "minival2014")
     made = job(CandidateConfig(name=str(path)))
     assert made.name == f"{SSD} at width 0.125" and made.recipe["weights"] == sha256(path)
-    assert default_weights(told.append) == found  # the cache has it
+    assert default_weights(said.append) == found  # the cache has it
 
 
 def test_the_folder_of_downloads_comes_first(data: Path, tmp_path: Path) -> None:
     downloads = tmp_path / "cache" / "weights"
     downloads.mkdir(parents=True)
     shutil.copy(data / "theirs" / "w.safetensors", downloads)
-    told: list[str] = []
-    assert default_weights(told.append) and str(downloads) in told[0]
+    said: list[str] = []
+    assert default_weights(said.append) and str(downloads) in said[0]
 
 
 def test_another_file_of_the_name_is_not_taken(data: Path) -> None:
@@ -73,9 +73,9 @@ def test_a_file_that_cannot_be_imported_is_named_and_left_out(data: Path, monkey
     file.write_bytes(b"no weights")
     (entry,) = module.of_detector(SSD)
     monkeypatch.setattr(module, "of_detector", lambda name: (replace(entry, sha256=sha256(file)),) * (name == SSD))
-    told: list[str] = []
-    assert default_weights(told.append) is None
-    assert told[0].startswith(f"Not measured: {SSD} with the weights {file}: ")
+    said: list[str] = []
+    assert default_weights(said.append) is None
+    assert said[0].startswith(f"Not measured: {SSD} with the weights {file}: ")
 
 
 def test_without_labels_there_is_nothing_to_measure(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -303,18 +303,18 @@ def test_the_default_thread_count_depends_on_cores_and_quota(monkeypatch: pytest
 def test_jobs_that_are_measured_one_by_one_share_the_self_test_and_the_ceilings(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    told, machine = list[str](), Machine(lambda name, i: 10.0)
+    calls, machine = list[str](), Machine(lambda name, i: 10.0)
     monkeypatch.setattr(runner, "run_block", machine)
-    monkeypatch.setattr(runner, "preload", lambda jobs: told.append(f"import for {len(list(jobs))}"))
+    monkeypatch.setattr(runner, "preload", lambda jobs: calls.append(f"import for {len(list(jobs))}"))
     result = SelfTestResult(clock_ms=0.0, wait_ms=20.0, twice=2.0, resolution_pct=1.5)
-    monkeypatch.setattr(runner, "selftest", lambda *_: told.append("self-test") or result)
+    monkeypatch.setattr(runner, "selftest", lambda *_: calls.append("self-test") or result)
     ceilings = {"fp32_gflops": 100.0, "copy_gb_s": 10.0}
-    monkeypatch.setattr(runner, "ceilings_of", lambda *_: told.append("ceilings") or ceilings)
+    monkeypatch.setattr(runner, "ceilings_of", lambda *_: calls.append("ceilings") or ceilings)
     every = [*jobs(3), replace(jobs(1)[0], name="gone", refused="it cannot run here")]
     bench = OneByOne(every, plan=Plan(), run="r", on_progress=lambda progress: None)
     bench.start()
     rows = [bench(job, patience=0.5, processes=2) for job in (every[2], every[0], every[3])]
-    assert told == ["import for 3", "self-test", "ceilings"]
+    assert calls == ["import for 3", "self-test", "ceilings"]
     assert machine.blocks == [["2"], ["2"], ["0"], ["0"]]
     assert [(row.name, row.run, row.error) for row in rows] == [
         ("2", "r", None), ("0", "r", None), ("gone", "r", "it cannot run here"),

@@ -72,7 +72,7 @@ KINDS: dict[str, tuple[str, ...]] = {
         "labels/test_labelme_reader.py::test_a_mark_among_the_flags_makes_a_crowd",
         "labels/test_cvat_reader.py::test_a_mark_among_the_attributes_makes_a_crowd",
     ),
-    "the consequence is told, its cause is not": (
+    "the consequence is named, its cause is not": (
         "labels/test_voc_reader.py::test_a_size_that_is_missing_is_that_of_the_image",
         "labels/test_voc_reader.py::test_an_xml_may_have_any_usual_encoding",
         "labels/test_voc_reader.py::test_if_no_xml_can_be_used_the_first_cause_is_named",
@@ -85,7 +85,7 @@ KINDS: dict[str, tuple[str, ...]] = {
         "evaluation/test_pairing.py::test_ids_of_the_labels_are_used_by_their_value",
         "evaluation/test_pairing.py::test_numbers_that_are_written_as_text_are_numbers",
     ),
-    "one mistake in every line is told as many slips": (
+    "one mistake in every line is reported as many slips": (
         "labels/test_misread.py::test_another_form_is_found",
         "labels/test_misread.py::test_another_unit_is_found",
         "labels/test_misread.py::test_exchanged_axes_are_found",

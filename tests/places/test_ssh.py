@@ -22,7 +22,7 @@ PLACE = SshPlace("board")
 
 
 class Bench:
-    """What is measured on the stand-in, and what the user is told."""
+    """What is measured on the stand-in, and what is printed for the user."""
 
     def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         self.folder, self.monkeypatch, self.notes = folder, monkeypatch, list[str]()

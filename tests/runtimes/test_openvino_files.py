@@ -74,7 +74,7 @@ def test_model_info_says_how_pixels_are_scaled_and_how_images_are_fitted(tmp_pat
 
 
 def test_the_operators_before_an_output_are_known(tmp_path: Path) -> None:
-    """By ONNX's names; a decoded box is told from a code by them."""
+    """By ONNX's names; they separate a decoded box from a code."""
     path = write(tmp_path / "net.onnx", {"rows": rows([*center(), 0.9, 0.8])}, operators=("Exp", "Sigmoid"))
     graph = read_graph(converted(path))
     assert graph.has_layers and "Conv" in graph.operators and {"Exp", "Sigmoid"} <= graph.tail("rows")

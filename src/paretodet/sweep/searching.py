@@ -139,7 +139,7 @@ class Host(Protocol):
 
 @dataclass(kw_only=True)
 class Search:
-    """A search that goes on where it stopped: what it knows, and what it measures next.
+    """A search that goes on where it stopped: what was measured, and what it measures next.
 
     `empty` is its result without any row. Rows of the store count if they are of the machine and versions of `host`, or
     of a machine that joined; those that this search measured in earlier sessions have its `run`. `budget` is the time

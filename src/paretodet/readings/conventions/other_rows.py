@@ -1,4 +1,4 @@
-"""Rows of other tasks, told by what their columns hold on a photograph: poses and oriented boxes.
+"""Rows of other tasks, recognized by what their columns hold on a photograph: poses and oriented boxes.
 
 YOLO's poses have behind a box and its scores the points x, y, and mostly how visible each is: [B, 4 + K + P * 3, N] of
 Ultralytics, [B, N, 6 + P * 3] of YOLOv7 and of finished rows, [B, N, 5 + P * 2 + 1] of YOLOv5-Face. The points of a row

@@ -1,7 +1,7 @@
 """Files of another task, which are named as such: classification, segmentation, depth, text, and heat maps.
 
 What is said is what the outputs show: the shape of a map, and the range and the sums of its numbers. Rows of another
-task are told by `other_rows`.
+task are recognized in `other_rows`.
 """
 
 from collections.abc import Sequence
