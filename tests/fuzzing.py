@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 SHORT_S = 2.5
 LONG_S = float(os.environ.get("PARETODET_FUZZ_S", "60"))
 MAX_S, MAX_BYTES = 2, 500 * 2**20  # of CPU time and memory, for one file
+RETRIES = 3  # of a read that took longer: the system may have looked for memory meanwhile
 FLIPS = st.lists(st.tuples(st.integers(0, 2**31), st.integers(0, 7)), max_size=8)
 PLACE = st.one_of(st.integers(0, 64), st.integers(0, 2**31))  # errors are most likely in headers
 
@@ -37,16 +38,21 @@ def fuzz(contents, read, seconds):
     """
     found, end = [], None
 
+    def timed(content):
+        begun = time.thread_time()
+        return read(content), time.thread_time() - begun
+
     @settings(max_examples=300, database=None, deadline=None, suppress_health_check=list(HealthCheck))
     @given(contents)
     def run(content):
         nonlocal end
         end = end or time.process_time() + seconds  # hypothesis may take a second to prepare its first example
         if time.process_time() < end:
-            memory, begun = _peak(), time.thread_time()
-            found.append(read(content))
-            assert time.thread_time() - begun < MAX_S
+            memory = _peak()
+            result, spent = timed(content)
+            assert spent < MAX_S or min(timed(content)[1] for _ in range(RETRIES)) < MAX_S
             assert _peak() - memory < MAX_BYTES
+            found.append(result)
 
     gc.collect()
     gc.freeze()  # what other tests left takes seconds to look through, whenever a read happens to start a collection
