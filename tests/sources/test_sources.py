@@ -227,6 +227,7 @@ def test_no_function_runs_without_trust(module: str) -> None:
         with pytest.raises(InputError, match=rf"{module}:make: .*--trust .*trust-needed"):
             open_candidate(f"{module}:make", trust=trust)
     assert module not in sys.modules
+    assert open_candidate("paretodet.bench.reference:Reference").name == "reference"
 
 
 @pytest.mark.parametrize(
