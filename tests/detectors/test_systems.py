@@ -1,9 +1,12 @@
 """The counts of each system as published, on the meta device."""
 
+from types import SimpleNamespace
+
 import pytest
 import torch
 
 from paretodet.bench.flops import count
+from paretodet.candidate import NetworkCandidate
 from paretodet.detectors.detector import Detector
 from paretodet.detectors.families import Override, spec
 from paretodet.detectors.spec import from_json, to_json
@@ -246,3 +249,5 @@ def test_masks_are_drawn_into_the_image_as_their_code_base_draws_them(name, past
     made = spec(name)
     assert made.masks.pasting == pasting and from_json(to_json(made)) == made
     assert ('"pasting"' in to_json(made)) == (pasting != "detectron")
+    candidate = SimpleNamespace(spec=made)  # of a candidate, only its spec decides
+    assert NetworkCandidate.pasting.fget(candidate) == pasting

@@ -47,7 +47,7 @@ def contradiction(outputs: Mapping[str, Tensor], layout: FileLayout, canvas: tup
 def detected(outputs: Mapping[str, Tensor], layout: FileLayout, canvas: tuple[int, int]) -> int:
     """How many rows score as detections do."""
     scores = decode(outputs, layout.outputs, canvas).scores[0]
-    return int((_top(scores) > FAINT).sum()) if scores.numel() else 0
+    return int((top_scores(scores) > FAINT).sum()) if scores.numel() else 0
 
 
 def doubt(outputs: Mapping[str, Tensor], layout: OutputLayout) -> str | None:
@@ -70,14 +70,14 @@ def doubt(outputs: Mapping[str, Tensor], layout: OutputLayout) -> str | None:
     return None
 
 
-def _top(scores: Tensor) -> Tensor:
+def top_scores(scores: Tensor) -> Tensor:
     """The best score of every row [N]."""
     return scores.amax(dim=1) if scores.ndim == 2 else scores
 
 
 def _best(decoded: Decoded) -> Tensor:
     """Indices of the rows of the first image that are looked at: of finished detections, those that are any."""
-    scores = _top(decoded.scores[0])
+    scores = top_scores(decoded.scores[0])
     order = scores.argsort(descending=True)[:LOOKED]
     if (scores > FAINT).any() or decoded.labels is not None:
         return order[scores[order] > (FAINT if (scores > FAINT).any() else 0)]
@@ -159,7 +159,7 @@ def _background(outputs: Mapping[str, Tensor], layout: OutputLayout) -> str | No
 
 def _everywhere(decoded: Decoded, layout: OutputLayout) -> str | None:
     """Detections in all rows of a dense head."""
-    scores = _top(decoded.scores[0])
+    scores = top_scores(decoded.scores[0])
     if layout.needs_suppression and len(scores) >= MANY and bool((scores > FAINT).all()):
         return f"all {len(scores)} rows score above {FAINT}, and few cells of a photograph hold an object"
     return None

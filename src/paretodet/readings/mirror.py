@@ -10,13 +10,12 @@ from torch import Tensor
 from paretodet.layouts.decode import decode
 from paretodet.layouts.layout import FileLayout, Normalization
 from paretodet.ops.geometry import iou
+from paretodet.readings.look import FAINT, LOOKED, SURE, top_scores
 from paretodet.transforms.resize_policy import ResizePolicy
 
 Run = Callable[[np.ndarray, Normalization, ResizePolicy], Mapping[str, Tensor]]
 SHARE = 0.6  # of the canvas's width that the photograph fills at most, at the left edge
-CLEAR, FAINT = 0.5, 0.05  # scores of a clear object, and of one that may be it
 OVERLAP = 0.5  # of a box and its mirror image
-LOOKED = 100  # rows of the best scores
 GRAY = 114
 
 
@@ -33,7 +32,7 @@ def not_mirrored(
     if all(_close(output, sides[1][name]) for name, output in sides[0].items()):
         return None
     decoded = [_scored(outputs, layout, canvas) for outputs in sides]
-    clear = [boxes[scores > CLEAR] for boxes, scores in decoded]
+    clear = [boxes[scores > SURE] for boxes, scores in decoded]
     if not all(len(boxes) for boxes in clear):
         return None
     for boxes, (others, scores) in zip(clear, reversed(decoded), strict=True):
@@ -55,7 +54,7 @@ def at_left(image: np.ndarray, canvas: tuple[int, int]) -> np.ndarray:
 def _scored(outputs: Mapping[str, Tensor], layout: FileLayout, canvas: tuple[int, int]) -> tuple[Tensor, Tensor]:
     """The best boxes [N, 4] of the first image, and their scores."""
     found = decode(outputs, layout.outputs, canvas)
-    scores = found.scores[0].amax(dim=1) if found.scores.ndim == 3 else found.scores[0]
+    scores = top_scores(found.scores[0])
     best = scores.argsort(descending=True)[:LOOKED]
     return found.boxes[0][best], scores[best]
 
