@@ -86,6 +86,25 @@ def test_names_may_begin_with_the_folder_that_is_given(tmp_path):
     assert read_coco(path, images=tmp_path / "val2017").folder == tmp_path / "val2017"
 
 
+def test_names_in_folders_are_found_in_a_flat_folder(tmp_path):
+    images = [IMAGE | {"id": 5, "file_name": "train2017/a.jpg"}, IMAGE | {"id": 6, "file_name": "train2017\\b.jpg"}]
+    path = write(tmp_path, images=images, annotations=[])
+    for folder in (tmp_path / "photos", tmp_path / "images"):
+        folder.mkdir()
+        (folder / "b.jpg").touch()
+        found = read_coco(path, images=folder) if folder.name == "photos" else read_coco(path)
+        assert (found.folder, found.name(0), found.name(1)) == (folder, "a.jpg", "b.jpg")
+    (tmp_path / "images" / "b.jpg").unlink()
+    assert read_coco(path).name(1) == "train2017/b.jpg"  # a folder of another name may hold other images of these names
+
+
+def test_names_keep_their_folders_if_they_would_be_alike_without(tmp_path):
+    images = [IMAGE | {"id": key, "file_name": f"{folder}/a.jpg"} for key, folder in ((5, "train"), (6, "val"))]
+    path = write(tmp_path, images=images, annotations=[])
+    (tmp_path / "a.jpg").touch()
+    assert [read_coco(path, images=tmp_path).name(row) for row in (0, 1)] == ["train/a.jpg", "val/a.jpg"]
+
+
 def test_missing_images_do_not_hide_the_folder_of_the_others(tmp_path):
     (tmp_path / "annotations").mkdir()
     (tmp_path / "images" / "val").mkdir(parents=True)

@@ -44,6 +44,9 @@ def test_an_image_is_named_by_the_end_of_its_url(tmp_path: Path) -> None:
     (tmp_path / "val2017").mkdir()
     (tmp_path / "val2017" / "5.jpg").touch()
     assert read_lvis(write(tmp_path / "val.json"))[0].image == tmp_path / "val2017" / "5.jpg"
+    (tmp_path / "val2017").rename(tmp_path / "photos")
+    flat = read_lvis(tmp_path / "val.json", images=tmp_path / "photos")
+    assert flat[0].image == tmp_path / "photos" / "5.jpg"
     named = IMAGE | FIELDS | {"file_name": "a.jpg"}
     assert read_lvis(write(tmp_path / "val.json", images=[named])).name(0) == "a.jpg"
 

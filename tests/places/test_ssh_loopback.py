@@ -13,8 +13,9 @@ from paretodet.bench.job import Plan
 from paretodet.errors import InputError
 from paretodet.frontier.searched import SearchResult
 from paretodet.places.collect import bundles_of, measure_at
-from paretodet.places.host import connected
-from paretodet.places.place import Request
+from paretodet.places.host import connected, search_place
+from paretodet.places.place import Fleet, RemotePlace, Request
+from paretodet.places.runner import CALIBRATION
 from paretodet.places.ssh import SshPlace
 from paretodet.records.measurement import Measurement
 from paretodet.records.store import Store
@@ -27,8 +28,10 @@ NAMED = "ssd-mobilenet_v1-300"
 QUICK = Plan(processes=2, max_processes=2, slow_processes=2, sampled=0.1, warm=0.05, warm_limit=0.1, patience=2)
 
 
-def searched(folder: Path, python: Path, *names: str, **options: Any) -> SearchResult:
-    with connected(SshPlace(ssh_server.HOST, str(python)), names) as host:
+def searched(folder: Path, place: Path | RemotePlace | Fleet, *names: str, **options: Any) -> SearchResult:
+    """At a place, or on the host with this Python."""
+    where = SshPlace(ssh_server.HOST, str(place)) if isinstance(place, Path) else place
+    with connected(where, names) as host:
         return search(
             names,
             host=host,
@@ -86,6 +89,23 @@ def test_a_search_goes_on_after_the_connection_was_lost(folder: Path) -> None:
     rows = Store(folder / "rows.db").rows()
     assert before.id in {row.id for row in rows} and len(rows) == int(found.measured.sum()) and found.members
     assert {row.run for row in rows} == {found.run}
+
+
+def test_a_search_on_two_hosts_goes_on_with_one_after_the_other_was_lost(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    python = ssh_server.remote_python(tmp_path, Path(__file__).with_name("toy_runner.py"))
+    notes = list[str]()
+    with ssh_server.servers(tmp_path, ssh_server.HOST, "other") as programs:
+        monkeypatch.setenv("PATH", f"{programs}{os.pathsep}{os.environ['PATH']}")
+        (tmp_path / "other" / "lose").touch()
+        place = search_place(f"ssh:{ssh_server.HOST}", "ssh:other", python=str(python))
+        found = searched(tmp_path, place, *SPACE, notify=notes.append)
+    rows = Store(tmp_path / "rows.db").rows()
+    assert not (tmp_path / "other" / "lose").exists() and any(note.startswith("ssh:other: ") for note in notes)
+    assert [row.name for row in rows].count(CALIBRATION) >= 2
+    measured = {row.id for row in rows if row.name != CALIBRATION}
+    assert {each.row.id for each in found.configurations if each.row} <= measured and not found.undecided
 
 
 def test_what_a_real_ssh_reports_is_understood(folder: Path) -> None:

@@ -6,6 +6,7 @@ import unicodedata
 from array import array
 from collections import Counter
 from collections.abc import Callable, Sequence
+from itertools import accumulate
 from pathlib import Path, PurePosixPath
 from typing import Any, Literal, NamedTuple
 
@@ -114,6 +115,15 @@ class LabelsBuilder:
         for pairs, categories in ((self._absent, absent), (self._partial, partial)):
             for category in categories:
                 pairs.extend((owner, category))
+
+    def drop_folders(self) -> bool:
+        """Calls every image by the last part of its name, unless two would be called alike; returns whether it did."""
+        ends = [self._name(index).rpartition("/")[2] for index in range(len(self._name_ends))]
+        if len(set(ends)) < len(ends):
+            return False
+        written = [os.fsencode(end) for end in ends]
+        self._names, self._name_ends = bytearray(b"".join(written)), array("q", accumulate(map(len, written)))
+        return True
 
     def skip(self, kind: SkipKind, file: Path, place: str, problem: Exception, number: int = 0) -> None:
         """Counts what is left out, and keeps the first of a kind."""

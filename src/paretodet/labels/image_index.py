@@ -2,7 +2,9 @@
 
 import os
 import re
+from collections.abc import Sequence
 from functools import cached_property
+from itertools import chain, islice
 from pathlib import Path, PurePosixPath
 from unicodedata import normalize
 from urllib.parse import unquote
@@ -10,8 +12,22 @@ from urllib.parse import unquote
 from paretodet.errors import InputError
 from paretodet.images import SUFFIXES, UNREAD, read_size
 from paretodet.labels.rle import Size
+from paretodet.reading import is_file
 
 MOST = 10_000_000  # files that are listed
+FOLDERS = (  # of the images, from that of the labels
+    "",
+    "images",
+    "..",
+    "../images",
+    "../{split}",
+    "../images/{split}",
+    "../../images",
+    "{split}",
+    "images/{split}",
+)
+PROBED, FEW = 100, 20  # names that are searched for, some of which may be missing; in folders of unknown names
+LISTED = 10_000  # folders that are looked into
 UPLOADED = re.compile(r"^[0-9a-f]{8}-")  # what an upload to Label Studio puts before the name of a file
 
 
@@ -29,6 +45,40 @@ def subfolders(path: Path) -> list[Path]:
             return [Path(each.path) for each in listed if not each.name.startswith(".") and each.is_dir()]
     except OSError:
         return []
+
+
+def holder(folder: Path, names: Sequence[str]) -> Path:
+    """The folder that was given for images, or the one above it, if only that one holds any: names may begin with the
+    folder's own.
+    """
+    above = folder.absolute().parent
+    held = (each for each in (folder, above) if holds_any(each, names))
+    return next(held, folder)
+
+
+def customary_folder(path: Path, names: Sequence[str]) -> Path | None:
+    """The customary folder of the images of the labels `path` that holds the first of `names` that any holds."""
+    split = path.stem.removeprefix("instances_")
+    folders = [path.parent / folder.format(split=split) for folder in FOLDERS]
+    return next((folder for name in names[:PROBED] for folder in folders if is_file(folder / name)), None)
+
+
+def image_folder(path: Path, names: Sequence[str]) -> Path:
+    """The folder of the images of the labels `path`: the customary one, else the one in or beside the labels' folder
+    that holds most of `names`, else the labels' folder.
+    """
+    if customary := customary_folder(path, names):
+        return customary
+    others = chain(subfolders(path.parent), subfolders(path.parent / ".."))
+    counts = {folder: sum(is_file(folder / name) for name in names[:FEW]) for folder in islice(others, LISTED)}
+    most = max(counts.values(), default=0)
+    held = [folder for folder, count in counts.items() if count == most]
+    return held[0] if most and len(held) == 1 else path.parent
+
+
+def holds_any(folder: Path, names: Sequence[str]) -> bool:
+    """Whether the folder holds a file of one of the names."""
+    return any(is_file(folder / name) for name in names)
 
 
 class ImageIndex:

@@ -1,7 +1,7 @@
 """COCO's instances files: https://cocodataset.org/#format-data. Boxes are x, y, width, height in pixels."""
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from itertools import chain, islice
 from pathlib import Path
 from typing import Any, TypedDict
@@ -12,7 +12,7 @@ from paretodet.errors import InputError, words
 from paretodet.labels.builder import MISSING, NUMBERS, LabelsBuilder, by_value, text_of, whole_number
 from paretodet.labels.format import Format, Where
 from paretodet.labels.formats.coco_writer import write_coco
-from paretodet.labels.image_index import subfolders
+from paretodet.labels.image_index import PROBED, customary_folder, holder, holds_any, image_folder
 from paretodet.labels.json_stream import elements
 from paretodet.labels.lint.check import check
 from paretodet.labels.lint.finding import Place
@@ -22,21 +22,8 @@ from paretodet.labels.rle import Polygons, pack
 from paretodet.labels.shapes import is_marked
 from paretodet.labels.splits import PARTS, chosen_file, usual
 from paretodet.labels.unread import is_foreign_json
-from paretodet.reading import is_file
 
-FOLDERS = (  # of the images, from that of the labels
-    "",
-    "images",
-    "..",
-    "../images",
-    "../{split}",
-    "../images/{split}",
-    "../../images",
-    "{split}",
-    "images/{split}",
-)
 BOX_TYPES = NUMBERS | {str}  # a number may be written as text
-PROBED, FEW = 100, 20  # names that are searched for, some of which may be missing; in folders of unknown names
 LISTS = ("images", "annotations", "categories")
 HEAD, LISTED = 2**16, 10_000  # bytes of a file, and files of a set, that are looked at
 OPENING = re.compile(rb"\s*(\xef\xbb\xbf)?\{\s*\"(info|licenses|type|images|annotations|categories)\"\s*:")
@@ -117,10 +104,21 @@ class InstancesReader:
                 )
         if not self.categories:
             raise InputError(f"labels: {self.path} has no category, so its classes are unknown", "labels-malformed")
-        folder = self.builder.folder
-        self.builder.folder = holder(folder, self._names) if self.images else image_folder(self.path, self._names)
+        self._find_images()
         classes = dict(sorted(self.categories.items()))
         return self.builder.build(classes, source=self.path, frequency=frequency and frequency())
+
+    def _find_images(self) -> None:
+        """The folder of the images. If none is found by its name, but some by the ends of their names (train2017/1.jpg
+        in a flat folder) in the folder that was given or a customary one, all images are called by the ends.
+        """
+        given, names = self.builder.folder, self._names
+        self.builder.folder = holder(given, names) if self.images else image_folder(self.path, names)
+        if not holds_any(self.builder.folder, names):
+            ends = [name.rpartition("/")[2] for name in names]
+            flat = given if self.images else customary_folder(self.path, ends)
+            if flat and holds_any(flat, ends) and self.builder.drop_folders():
+                self.builder.folder = flat
 
     def _image(self, number: int, image: Any) -> None:
         try:
@@ -173,32 +171,6 @@ class InstancesReader:
 def _with_slashes(name: Any) -> Any:
     """A name with the folders of Windows as other systems write them."""
     return name.replace("\\", "/") if isinstance(name, str) else name
-
-
-def holder(folder: Path, names: Sequence[str]) -> Path:
-    """The folder that was given for images, or the one above it, if only that one holds any: names may begin with the
-    folder's own.
-    """
-    above = folder.absolute().parent
-    held = (each for each in (folder, above) if any(is_file(each / name) for name in names))
-    return next(held, folder)
-
-
-def image_folder(path: Path, names: Sequence[str]) -> Path:
-    """The folder of the images of the labels `path`: the first customary one that holds the first of `names` that any
-    holds, else the one in or beside the labels' folder that holds most of them, else the labels' folder.
-    """
-    split = path.stem.removeprefix("instances_")
-    folders = [path.parent / folder.format(split=split) for folder in FOLDERS]
-    for name in names[:PROBED]:
-        for folder in folders:
-            if is_file(folder / name):
-                return folder
-    others = chain(subfolders(path.parent), subfolders(path.parent / ".."))
-    counts = {folder: sum(is_file(folder / name) for name in names[:FEW]) for folder in islice(others, LISTED)}
-    most = max(counts.values(), default=0)
-    held = [folder for folder, count in counts.items() if count == most]
-    return held[0] if most and len(held) == 1 else path.parent
 
 
 def where(file: Path) -> Where:
