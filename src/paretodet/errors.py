@@ -22,7 +22,7 @@ ErrorId = Literal[
     "extra-missing",  # an optional library is not installed: run the command that the message states
     # Names
     "name-unknown",  # no detector, model, module or function has this name: use one of the nearest names
-    "module-failed",  # a Python function raised an error, or returned something else than a candidate: correct it
+    "module-failed",  # a Python function raised an error, or returned something other than a candidate: correct it
     # Output
     "output-changed",  # another process wrote to the folder at the same time: name a new folder
     "output-ending",  # the name of an output file has the wrong ending: use one that the message allows
@@ -55,7 +55,7 @@ ErrorId = Literal[
     "labels-malformed",  # a file of labels or class names lacks something, or it is not text: correct it
     "labels-none",  # no labeled image or box can be used: correct the first entry, which the message names
     "labels-image-unknown",  # an image is not one of the labeled images: use other labels, or leave the image out
-    "labels-no-video",  # a video was given together with labels of images: leave out the one or the other
+    "labels-no-video",  # a video was given together with labels of images: leave one of them out
     "label-unknown",  # a label or category is not among those of the labels: use labels with the same classes
     "masks-missing",  # the detector learns masks, and the labels have none: outline the objects
     "split-unknown",  # the data has no split of this name: use one that the message lists
@@ -102,7 +102,7 @@ ErrorId = Literal[
     "weights-anchors",  # a file of an SSD does not tell the order of its anchors: import the graph, or put it beside
     "weights-format",  # a file holds no weights in a known format: convert it to safetensors
     "weights-metadata",  # a file of weights does not say which detector it fits: give the name and --weights
-    "weights-needed",  # the detector has only random weights: give --weights
+    "weights-needed",  # the detector has only random weights: give --weights, or --untrained to try the command
     "weights-norm-eps",  # a file does not say the epsilon of its norms, or has another one: import it with --norm-eps
     "weights-not-finite",  # weights have NaN, infinity or impossible values: use other weights
     "weights-other",  # the weights belong to another detector: use those of this one
@@ -112,11 +112,11 @@ ErrorId = Literal[
     "cfg-unsupported",  # a layer or option of a darknet cfg is not known: the network cannot be read
     "graph-failed",  # a runtime cannot load or run the network: check the file, or use another runtime
     "operator-missing",  # a runtime lacks an operator of the network: use one of the runtimes that the message names
-    "onnx-layout",  # inputs or outputs of an ONNX file have no known layout: give one by --layout, or module:make
-    "onnx-contradicted",  # what an ONNX file returns contradicts its layout: give the right one by --layout
-    "onnx-task",  # an ONNX file is of another task than detection: use another file
+    "onnx-layout",  # inputs or outputs of a detector file have no known layout: give one by --layout, or module:make
+    "onnx-contradicted",  # what a detector file returns contradicts its layout: give the right one by --layout
+    "onnx-task",  # a detector file is for a task other than detection: use another file
     "trust-needed",  # opening a file can run code of its author: add --trust if you trust it
-    "pixels-unknown",  # an ONNX file does not say how pixels are scaled: state it in a file for --layout
+    "pixels-unknown",  # a detector file does not say how pixels are scaled: state it in a file for --layout
     "layout-malformed",  # a layout file has a wrong field: correct it, or write it anew with `paretodet inspect FILE`
     # Downloads
     "archive-damaged",  # an archive cannot be read, or lacks the weights: download it again
@@ -127,7 +127,7 @@ ErrorId = Literal[
     # Bundles
     "bundle-altered",  # a file of a bundle is missing, truncated or changed: copy the bundle or export it again
     "bundle-newer",  # a newer version wrote the bundle: update paretodet
-    "parity-failed",  # an artifact detects something else than its detector: use another precision, or report it
+    "parity-failed",  # an artifact detects something other than its detector: use another precision, or report it
     "bundle-elsewhere",  # native code of a bundle is for another processor or version of torch: export it here
     "bundle-unsafe",  # a bundle leaves its folder or needs code of others: export it again
     # Training
@@ -142,7 +142,7 @@ ErrorId = Literal[
     "profile-failed",  # a runtime does not time its layers, or the candidate failed: use another runtime
     "place-unreachable",  # a machine of --on is not reached, or the connection ended: run the command again
     "place-unfit",  # a machine of --on lacks something, or cannot measure this: do what the message says
-    "place-answer",  # a machine of --on answers something else than rows of what was asked: check what runs there
+    "place-answer",  # a machine of --on answers something other than rows of what was asked: check what runs there
     "contract-broken",  # a candidate breaks a rule of measuring: run `paretodet doctor NAME`
     "selftest-failed",  # clock or machine are too unsteady to measure: end other programs, and measure again
 ]

@@ -63,7 +63,7 @@ def naive_cause(row, mine, others):
 
     (near, own), (far, other) = best(mine), best(others)
     if 0.1 <= near < 0.5:
-        return "localisation", own
+        return "localization", own
     if far >= 0.5:
         return "classification", other
     if near >= 0.5:
@@ -158,7 +158,7 @@ BOX = [10, 10, 40, 40]
     ("row", "cause"),
     [
         ((7, 90, BOX, 0.4), "classification"),
-        ((7, 1, [10, 10, 40, 14], 0.4), "localisation"),  # 0.35
+        ((7, 1, [10, 10, 40, 14], 0.4), "localization"),  # 0.35
         ((7, 90, [10, 10, 40, 14], 0.4), "both"),
         ((7, 1, [11, 10, 40, 40], 0.4), "duplicate"),
         ((7, 1, [120, 120, 40, 40], 0.4), "background"),

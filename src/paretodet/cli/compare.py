@@ -19,9 +19,10 @@ def reproduce(
     store: options.Store = options.DEFAULT_STORE,
     json: options.Json = False,
 ) -> None:
-    """Measure a row again and compare the new latency with the row's interval.
+    """Measure a row again and say whether the two latencies agree.
 
-    Exit status: 0 if the new latency is in the interval; 1 if not; 2 for bad input.
+    Exit status: 0 if they differ by no more than their intervals and the resolution of both runs allow; 1 if they
+    differ by more; 2 for bad input.
     """
     from paretodet.bench.job import Plan
     from paretodet.bench.synthetic_images import IMAGE_COUNT

@@ -26,7 +26,7 @@ def doctor(
     fix: options.Fix = None,
     json: options.Json = False,
 ) -> None:
-    """Check a detector against the contract of the bench, or find what is wrong with labeled images.
+    """Check that a detector keeps the rules of measuring, or find what is wrong with labeled images.
 
     Each finding says where it is and what to do. Exit status: 0 without faults; 1 with faults; 2 if something could
     not be checked, or for bad input.

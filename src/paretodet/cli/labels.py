@@ -39,9 +39,9 @@ def split(
     copy_images: label_options.CopyImages = False,
     json: options.Json = False,
 ) -> None:
-    """Divide labeled images into the splits train and val, with about the same share of every class in each.
+    """Split labeled images into train and val, with about the same share of every class in each.
 
-    The divided set is a new folder, with links to the images; DATA stays as it is.
+    The result is a new folder, with links to the images; DATA stays as it is.
     """
     from paretodet.labels.split import split_set
 

@@ -64,9 +64,12 @@ StoreCopy = Annotated[
 
 # output
 
-OUT = "Output path: a folder in convert, detect, export, split, train and weights get, a file in the other commands."
+OUT = (
+    "Output path: a folder in convert, detect, export, split, train and weights get; a .safetensors file in import, a "
+    "picture of the boxes in inspect, the page in report, a file in the other commands."
+)
 
-_REPORT = "Write the page of `paretodet report`, in search that of the search, to this file."
+_REPORT = "Write an HTML page to this file: the page of `paretodet report`, or in search that of the search."
 
 Json = Annotated[bool, Option("--json", help="Print JSON on standard output, and nothing else there.")]
 DrawnOut = Annotated[
@@ -102,7 +105,10 @@ Columns = Annotated[
 
 # detector
 
-_WEIGHTS = "File of weights: .safetensors, .weights (darknet), .pt, .pth, or another that `paretodet import` reads."
+_WEIGHTS = (
+    "File of weights: .safetensors, or .weights (darknet); `paretodet import` converts others. hf: and tv: also read "
+    ".pt and .pth."
+)
 _SEVERAL = "measure and search take several, separated by commas, or all that can run here."
 _RUNTIMES = (
     "eager (PyTorch), winograd, compiled, aotinductor, onnxruntime, openvino, opencv, ncnn, litert, executorch, "
@@ -112,7 +118,10 @@ _RUNTIME = f"Runtime that executes the network: {_RUNTIMES}; {_SEVERAL}"
 PRECISION = f"Number format: fp32, bf16, int8, or, in train, fp16; {_SEVERAL}"
 _CALIBRATION = "Folder of images that --precision int8 is calibrated on."
 BATCH = "Number of images in a batch."
-_SCORE = "Keep detections that score above this, 0 to 1; measure and search take several, separated by commas."
+_SCORE = (
+    "Keep detections that score above this, 0 to 1; measure and search take several, separated by commas. Without it, "
+    "detect draws those of at least 0.3."
+)
 _OWN = "the detector's own"
 
 Weights = Annotated[Path | None, Option("--weights", help=_WEIGHTS, show_default="random weights")]
@@ -139,7 +148,9 @@ Precision = Annotated[
 ]
 Calibration = Annotated[
     Path | None,
-    Option("--calibrate", help=_CALIBRATION, show_default="the photographs in PARETODET_DATA, else scikit-image's"),
+    Option(
+        "--calibrate", help=_CALIBRATION, show_default="those in coco_val2017_44 in PARETODET_DATA, else scikit-image's"
+    ),
 ]
 RowCalibration = Annotated[
     Path | None,
@@ -217,8 +228,8 @@ Trust = Annotated[
 # export and convert
 
 TO = (
-    "In export, the form of the artifact: onnx, openvino, torch, aotinductor, or for phones litert, executorch or "
-    "ncnn; in convert and split, the format of the labels: coco, voc or yolo."
+    "In export, the form of the artifact: onnx, openvino or aotinductor; for detectors of one stage also torch and, "
+    "for phones, litert, executorch or ncnn; in convert and split, the format of the labels: coco, voc or yolo."
 )
 
 To = Annotated[str, Option("--to", help=TO)]
@@ -234,15 +245,15 @@ Images = Annotated[
     Option(
         "--images",
         help="Images to run on: a folder or a file.",
-        show_default="those in the folder PARETODET_DATA, else scikit-image's, else synthetic ones",
+        show_default="those in coco_val2017_44 in PARETODET_DATA, else scikit-image's, else synthetic ones",
     ),
 ]
 ImageRoot = Annotated[
     Path | None,
     Option(
         "--image-root",
-        help="Folder to which the file names in a COCO file are relative.",
-        show_default="searched for near the file",
+        help="Folder to which the file names in the labels are relative (not of Pascal VOC, YOLO and LabelMe).",
+        show_default="searched for near the labels",
     ),
 ]
 Data = Annotated[Path, Option("--data", help=_DATA)]
@@ -261,7 +272,12 @@ Store = Annotated[
     ),
 ]
 Run = Annotated[
-    str | None, Option("--run", help="Use the rows of the run whose id starts with this.", show_default="all runs")
+    str | None,
+    Option(
+        "--run",
+        help="Use the rows of the run whose id starts with this.",
+        show_default="the newest row of each setting",
+    ),
 ]
 Machine = Annotated[
     str | None,
@@ -277,21 +293,26 @@ AllMachines = Annotated[
 ]
 Split = Annotated[
     str,
-    Option("--split", help="Split whose AP is compared: val2017, measured, ..., or mixed (all published, +-0.5 AP)."),
+    Option(
+        "--split",
+        help="Split whose AP is compared: val2017, measured, ..., or mixed: all published, +-0.5 AP, or the AP "
+        "measured on one set of labels if more rows have that.",
+    ),
 ]
-IncludeInvalid = Annotated[bool, Option("--include-invalid", help="Also use rows that are not valid.")]
+IncludeInvalid = Annotated[bool, Option("--include-invalid", help="Also use contended and throttled rows.")]
 Estimates = Annotated[
     bool,
     Option(
         "--estimates", help="Also use estimated AP, marked as such, for Huang et al.'s systems without a known one."
     ),
 ]
-Strict = Annotated[bool, Option("--strict", help="Use only valid rows: give no provisional answer.")]
+Strict = Annotated[bool, Option("--strict", help="Never use contended or throttled rows: give no provisional answer.")]
 Cost = Annotated[
     str,
     Option(
         "--cost",
-        help="Cost to compare: latency (latency_ms_p50), memory (memory_infer_mib), energy (energy_j), parameters, ...",
+        help="Cost to compare: latency (latency_ms_p50), memory (memory_infer_mib), energy (energy_j), parameters, "
+        "or another cost: an unknown name lists those like it. A search takes measured costs only.",
     ),
 ]
 Gain = Annotated[
@@ -306,7 +327,12 @@ Calls = Annotated[
         show_default="1",
     ),
 ]
-Goal = Annotated[str, Option("--goal", help="Field to maximize (an accuracy) or to minimize (a cost).")]
+Goal = Annotated[
+    str,
+    Option(
+        "--goal", help="What to maximize (ap, ap50, mask_ap) or to minimize (latency, memory, energy, parameters, ...)."
+    ),
+]
 Maximum = Annotated[
     list[str] | None,
     Option("--max", help="Upper limit FIELD=NUMBER, like parameters=40e6; may be repeated.", show_default="no limit"),
@@ -388,11 +414,15 @@ Errors = Annotated[
 ]
 VocAp = Annotated[bool, Option("--voc", help="Show Pascal VOC's AP50, with 11 points and with all points.")]
 
-# training, and dividing labels
+# training, and splitting labels
 
 VAL = "Labeled images for validation, in a format of --data; in split, the share of the images, 0 to 1."
 
 Seed = Annotated[
     int,
-    Option("--seed", min=0, help="Seed of initial weights, order of images and sampling; in split, of the division."),
+    Option(
+        "--seed",
+        min=0,
+        help="Seed of initial weights, order of images and sampling; in split, of the random assignment.",
+    ),
 ]

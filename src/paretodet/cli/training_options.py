@@ -47,8 +47,8 @@ Every = Annotated[
     Option(
         "--every",
         min=1,
-        help="Number of updates between checkpoints.",
-        show_default="at most 1000; ten checkpoints are validated",
+        help="Number of updates between checkpoints, each of which is then validated.",
+        show_default="a checkpoint at least every 1000 updates, ten of them validated",
     ),
 ]
 Compiled = Annotated[bool, Option("--compile", help="Compile the loss with torch.compile.")]

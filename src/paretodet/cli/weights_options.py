@@ -24,12 +24,20 @@ WeightsFormat = Annotated[
     ),
 ]
 CatalogueName = Annotated[
-    str, Option("--as", help="Catalogue name of the detector, or backbone, that the weights belong to.")
+    str,
+    Option(
+        "--as",
+        help="Catalogue name of the detector (`paretodet list`), or of the backbone, that the weights belong to.",
+    ),
 ]
 License = Annotated[str | None, Option("--license", help="License of the weights.", show_default="unknown")]
 NormEps = Annotated[
     float | None,
-    Option("--norm-eps", help="Epsilon of the backbone's norms.", show_default="read from the file, else asked"),
+    Option(
+        "--norm-eps",
+        help="Epsilon of the backbone's norms.",
+        show_default="read from the file; required if it is not there",
+    ),
 ]
 Ap = Annotated[
     float | None, Option("--ap", help="Published AP of the weights on COCO, in percent.", show_default="unknown")

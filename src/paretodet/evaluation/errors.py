@@ -16,8 +16,8 @@ from paretodet.evaluation.matching import IGNORED, RIGHT, SIZES, WRONG, Rivals, 
 from paretodet.evaluation.table import Table, groups, table
 from paretodet.labels.model import Labels
 
-CAUSES = ("classification", "localisation", "both", "duplicate", "background", "missed")
-CLASSIFICATION, LOCALISATION, BOTH, DUPLICATE, BACKGROUND, MISSED = range(6)
+CAUSES = ("classification", "localization", "both", "duplicate", "background", "missed")
+CLASSIFICATION, LOCALIZATION, BOTH, DUPLICATE, BACKGROUND, MISSED = range(6)
 NOBODY = -1
 
 
@@ -109,7 +109,7 @@ def _judge(rows: Table, facts: _Facts, edges: tuple[float, float], overlap: floa
     located = (facts.same >= near) & (facts.same < overlap)
     named = facts.other >= overlap
     tests = [located, named, facts.same >= overlap, np.maximum(facts.same, facts.other) < near]
-    cause = np.select(tests, [LOCALISATION, CLASSIFICATION, DUPLICATE, BACKGROUND], BOTH)
+    cause = np.select(tests, [LOCALIZATION, CLASSIFICATION, DUPLICATE, BACKGROUND], BOTH)
     target = np.select([located, named], [facts.same_truth, facts.other_truth], NOBODY)
     excused = np.zeros(len(truths.area) + 1, bool)
     excused[target[state == WRONG]] = True
@@ -134,7 +134,7 @@ def _mended(rows: Table, judged: _BySize, cause: int) -> np.ndarray:
         return np.where(nothing, 100.0, ap)
     wrong = (judged.state == WRONG) & (judged.cause == cause)
     state, category = np.where(wrong, IGNORED, judged.state), rows.finds.category
-    if cause in (CLASSIFICATION, LOCALISATION):
+    if cause in (CLASSIFICATION, LOCALIZATION):
         winners = _winners(rows, judged)
         winners = winners[judged.cause[winners] == cause]
         state[winners] = RIGHT
