@@ -1,6 +1,7 @@
 """Writes every `counts.json`: parameters, multiply-adds and other facts of a built backbone, detector or model."""
 
 import json
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from paretodet.detectors.catalogue import names
 from paretodet.detectors.families import spec
 from paretodet.network import operations
 from paretodet.opening import open_candidate
+from paretodet.records.roofline import LayerWork
 from paretodet.sources.published import PUBLISHED, TORCHVISION
 
 PACKAGE = Path(__file__).resolve().parents[1] / "src/paretodet"
@@ -47,16 +49,22 @@ def counted(name: str) -> dict[str, object]:
         "parameters": work.parameters,
         "buffers": work.buffers,
         "macs": work.macs,
-        "layers": len(work.layers),
+        **layer_counts(work.layers),
         "assumption": detector.assumption,
     }
+
+
+def layer_counts(layers: Iterable[LayerWork]) -> dict[str, object]:
+    """How many layers there are, and how many values they read and write."""
+    known = tuple(layers)
+    return {"layers": len(known), "moved": sum(each.inputs + each.outputs for each in known)}
 
 
 def counted_model(name: str) -> dict[str, object]:
     """The counts of a third-party model as its rows have them: some operators depend on the layout in memory."""
     facts = open_candidate(name).facts()  # type: ignore[attr-defined] # a candidate may lack them; these do not
     counts = {"parameters": facts.parameters, "buffers": facts.buffers, "macs": facts.macs}
-    return counts | {"layers": len(facts.layers)}
+    return counts | layer_counts(facts.layers)
 
 
 def counted_torchvision(name: str) -> dict[str, object]:

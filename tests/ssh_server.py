@@ -112,7 +112,10 @@ def _client_config(folder: Path, ports: dict[str, int]) -> str:
             UserKnownHostsFile /dev/null
     """)
     others = (f"Host {host}\n    Port {port}\n" for host, port in list(ports.items())[1:])
-    return stranger + "".join(others) + textwrap.dedent(f"""
+    return (
+        stranger
+        + "".join(others)
+        + textwrap.dedent(f"""
         Host *
             HostName 127.0.0.1
             Port {next(iter(ports.values()))}
@@ -121,6 +124,7 @@ def _client_config(folder: Path, ports: dict[str, int]) -> str:
             IdentitiesOnly yes
             UserKnownHostsFile {folder}/known_hosts
     """)
+    )
 
 
 def _wait(process: "subprocess.Popen[bytes]", port: int, log: Path) -> None:

@@ -14,7 +14,7 @@ FULL = pytest.mark.full
 
 FIELDS = [
     *("name", "meta_architecture", "backbone", "height", "width", "output_stride", "proposals", "classes"),
-    *("parameters", "buffers", "macs", "layers", "flops"),
+    *("parameters", "buffers", "macs", "layers", "moved", "flops"),
     *("ap", "ap50", "mask_ap", "mask_ap50", "ap_split", "ap_source"),
     *("published", "assumption"),
 ]
@@ -41,13 +41,13 @@ def test_the_committed_counts_are_those_of_the_built_detectors(name):
 
 
 @pytest.mark.parametrize("name", [n for n in names() if n.endswith(FEW)])
-def test_proposals_change_multiply_adds_alone_and_each_by_the_same(name):
+def test_proposals_change_the_work_alone_and_each_by_the_same(name):
     family = {count: COMMITTED[name.removesuffix(FEW) + f"-p{count}"] for count in PROPOSALS}
     few, many = family[PROPOSALS[0]], family[PROPOSALS[-1]]
-    each = (many["macs"] - few["macs"]) / (PROPOSALS[-1] - PROPOSALS[0])
+    each = {part: (many[part] - few[part]) / (PROPOSALS[-1] - PROPOSALS[0]) for part in ("macs", "moved")}
     for count, found in family.items():
-        assert found == few | {"macs": few["macs"] + each * (count - PROPOSALS[0])}
-    assert (each > 0) == name.startswith("faster_rcnn")
+        assert found == few | {part: few[part] + slope * (count - PROPOSALS[0]) for part, slope in each.items()}
+    assert all((slope > 0) == name.startswith("faster_rcnn") for slope in each.values())
 
 
 def test_published_accuracy_has_a_source_and_a_plausible_value():

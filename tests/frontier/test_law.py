@@ -8,21 +8,23 @@ from paretodet.frontier.law import law
 
 RANDOM = np.random.default_rng(0)
 COUNT = 40
-MACS, LAYERS, PARAMETERS = (
+MACS, LAYERS, PARAMETERS, MOVED = (
     RANDOM.uniform(1e8, 1e11, COUNT), RANDOM.integers(10, 300, COUNT), RANDOM.uniform(1e5, 1e8, COUNT),
+    RANDOM.uniform(1e7, 1e9, COUNT),
 )  # fmt: skip
 
 
 def features(macs=MACS, layers=LAYERS):
-    known = {"macs": list(macs), "layers": list(layers), "parameters": list(PARAMETERS)}
+    known = {"macs": list(macs), "layers": list(layers), "parameters": list(PARAMETERS), "moved": list(MOVED)}
     return of_names([f"net{place}" for place in range(COUNT)], known=known)
 
 
 @pytest.mark.parametrize(
-    "rates", [(1e-8, 0.3, 1e-7, 5.0), (1e-8, 0.0, 0.0, 0.0), (0.0, 0.3, 0.0, 2.0), (0.0, 0.0, 0.0, 7.0)]
+    "rates",
+    [(1e-8, 0.3, 1e-7, 2e-7, 5.0), (1e-8, 0.0, 0.0, 0.0, 0.0), (0.0, 0.3, 0.0, 1e-7, 2.0), (0.0, 0.0, 0.0, 0.0, 7.0)],
 )
 def test_the_rates_of_a_sum_are_found(rates):
-    costs = np.column_stack([MACS, LAYERS, PARAMETERS, np.ones(COUNT)]) @ rates
+    costs = np.column_stack([MACS, LAYERS, PARAMETERS, MOVED, np.ones(COUNT)]) @ rates
     few = np.arange(8)
     found = law(features(), few, costs[few])
     assert np.exp(found.logs(features())) == pytest.approx(costs, rel=1e-6)
@@ -34,9 +36,9 @@ def test_no_rate_is_below_0():
     costs = 1e-8 * MACS + 300.0 - LAYERS
     found = law(features(), np.arange(COUNT), costs)
     assert (found.rates >= 0).all() and found.rates[1] == 0
-    parts = np.column_stack([MACS, LAYERS, PARAMETERS, np.ones(COUNT)]) / costs[:, None]
+    parts = np.column_stack([MACS, LAYERS, PARAMETERS, MOVED, np.ones(COUNT)]) / costs[:, None]
     least = ((parts @ found.rates - 1) ** 2).sum()
-    for change in 1e-3 * np.eye(4) * found.rates.max(initial=1e-12, where=found.rates > 0):
+    for change in 1e-3 * np.eye(5) * found.rates.max(initial=1e-12, where=found.rates > 0):
         for rates in (found.rates + change, np.maximum(found.rates - change, 0)):
             assert ((parts @ rates - 1) ** 2).sum() >= least
 

@@ -31,7 +31,7 @@ QUICK = Plan(processes=2, max_processes=2, slow_processes=2, sampled=0.1, warm=0
 def searched(folder: Path, place: Path | RemotePlace | Fleet, *names: str, **options: Any) -> SearchResult:
     """At a place, or on the host with this Python."""
     where = SshPlace(ssh_server.HOST, str(place)) if isinstance(place, Path) else place
-    with connected(where, names) as host:
+    with connected(where, names, notify=options.get("notify", list[str]().append)) as host:
         return search(
             names,
             host=host,

@@ -8,8 +8,8 @@ from typer import Option
 _ON = Option(
     "--on",
     metavar="PLACE",
-    help="Measure on another machine: ssh:HOST, ssh:USER@HOST, adb:SERIAL (Android; adb: if just one is connected); or on "
-    "those of a Ray cluster: ray:ADDRESS, ray:ADDRESS/LABEL (ray: for the one that runs here). A search takes no "
+    help="Measure on another machine: ssh:HOST, ssh:USER@HOST, adb:SERIAL (Android; adb: if just one is connected); or "
+    "on those of a Ray cluster: ray:ADDRESS, ray:ADDRESS/LABEL (ray: for the one that runs here). A search takes no "
     "adb:; with several places it measures on all at once, if their machines are equal.",
     show_default="here",
 )

@@ -189,6 +189,7 @@ class DetectorEntry:
     buffers: int
     macs: int
     layers: int  # that multiply and add, as often as they are called
+    moved: int  # values that these layers read and write for one image, without their weights
     flops: int
     ap: float | None
     ap50: float | None

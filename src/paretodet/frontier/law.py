@@ -1,8 +1,9 @@
-"""Costs of networks as sums: of their work, their layers, their weights and a fixed part, each at a rate of its own.
+"""Costs of networks as sums: of the parts of a network and a fixed part, each at a rate of its own.
 
-The time of a network is about its multiply-adds at the rate of the machine, and a fixed time for each layer; its memory
-is about its weights. With two to four rates that few rows determine, this holds for networks unlike all that were
-measured too, which a process that learns from resemblance cannot predict.
+The time of a network is about its multiply-adds at the rate of the machine, the values that its layers move at the rate
+of the memory, and a fixed time for each layer; its memory is about its weights. With two to five rates that few rows
+determine, this holds for networks unlike all that were measured too, which a process that learns from resemblance
+cannot predict.
 """
 
 from collections.abc import Iterator
@@ -15,7 +16,7 @@ from numpy.typing import NDArray
 from paretodet.frontier.features import Features
 from paretodet.frontier.values import Floats
 
-PARTS = ("macs", "layers", "parameters")  # columns of features, as logarithms
+PARTS = ("macs", "layers", "parameters", "moved")  # columns of features, as logarithms
 MIN_ROWS = 3
 
 

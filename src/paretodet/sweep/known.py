@@ -99,6 +99,7 @@ def features_of(rows: Sequence[Measurement]) -> Features:
         "macs": [row.macs for row in rows],
         "parameters": [row.parameters for row in rows],
         "layers": [_layers(row) for row in rows],
+        "moved": [_moved(row) for row in rows],
         "side": [math.sqrt(row.height * row.width) if row.height and row.width else None for row in rows],
     }
     if len({row.threads for row in rows}) > 1:
@@ -187,6 +188,14 @@ def _repeated(row: Measurement, job: Job) -> dict[str, Any]:
 def _layers(row: Measurement) -> int | None:
     entry, _ = _entry_like(str(row.job.get("name", row.name)))
     return entry.layers if entry else None
+
+
+def _moved(row: Measurement) -> float | None:
+    """Values, in proportion to the area of the canvas."""
+    entry, _ = _entry_like(str(row.job.get("name", row.name)))
+    if entry is None or not row.height or not row.width:
+        return None
+    return entry.moved * row.height * row.width / (entry.height * entry.width)
 
 
 def _entry_like(name: str) -> tuple[DetectorEntry | None, DetectorName | None]:
