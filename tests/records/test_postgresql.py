@@ -5,11 +5,16 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from operator import attrgetter
 from pathlib import Path
+from threading import Barrier
+from typing import Any
 
 import pytest
 from record_rows import measured
+from sqlalchemy import Inspector
+from sqlalchemy.exc import NoSuchTableError
 
 from paretodet.bench.job import Plan
 from paretodet.errors import InputError
@@ -101,6 +106,31 @@ def test_nul_in_a_text_is_stored(url: str) -> None:
 
 
 @needs_server
+def test_many_open_a_new_store_at_once(server: Server) -> None:
+    for _ in range(5):
+        url, together = server.database(), Barrier(8)
+        with ThreadPoolExecutor(8) as pool:
+            stores = list(pool.map(lambda _, url=url, together=together: (together.wait(), Store(url))[1], range(8)))
+        stores[0].append(measured())
+        assert all(len(store.all_rows()) == 1 for store in stores)
+
+
+@needs_server
+def test_a_store_that_is_being_renewed_is_opened(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As PostgreSQL answers while another process drops the table and creates it again."""
+    Store(url).append(measured())
+    answers, real = iter([True]), Inspector.get_columns
+
+    def get_columns(self: Inspector, name: str, **options: Any) -> Any:
+        if next(answers, False):
+            raise NoSuchTableError(name)
+        return real(self, name, **options)
+
+    monkeypatch.setattr(Inspector, "get_columns", get_columns)
+    assert len(Store(url).all_rows()) == 1
+
+
+@needs_server
 def test_the_same_row_twice_is_refused(url: str) -> None:
     Store(url).append(measured())
     with pytest.raises(StoreError, match="duplicate key") as caught:
@@ -165,6 +195,7 @@ def test_a_crash_of_the_server_loses_no_row_that_was_committed() -> None:
         url = server.database()
         writers = [writer(url, who, 100_000) for who in range(WRITERS)]
         acknowledged = [each.stdout.readline().strip() for each in writers for _ in range(10) if each.stdout]
+        assert all(acknowledged), [each.communicate()[1] for each in writers if each.poll() is not None]
         server.kill()
         results = [each.communicate() for each in writers]
         acknowledged += [line for out, _ in results for line in out.split()]

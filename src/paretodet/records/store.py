@@ -7,7 +7,7 @@ samples. Rows that an older version wrote without columns get them when the stor
 
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from difflib import get_close_matches
 from itertools import islice
@@ -16,7 +16,7 @@ from typing import Any, NamedTuple, TypeVar
 from uuid import uuid4
 
 import sqlalchemy as sa
-from sqlalchemy.exc import IntegrityError, SQLAlchemyError
+from sqlalchemy.exc import IntegrityError, NoSuchTableError, SQLAlchemyError
 from sqlalchemy.pool import NullPool
 
 from paretodet.errors import ErrorId, InputError, words
@@ -142,8 +142,9 @@ class Store:
 
     def _is_current(self, connection: sa.Connection) -> bool:
         """Whether the table has the columns of this version, some of which may be newer than its layout."""
-        inspector = sa.inspect(connection)
-        present = {each["name"] for each in inspector.get_columns(TABLE)} if inspector.has_table(TABLE) else set()
+        present = set[str]()
+        with suppress(NoSuchTableError):  # another process may be renewing it
+            present = {each["name"] for each in sa.inspect(connection).get_columns(TABLE)}
         return connection.execute(LAYOUT_VERSION).scalar() == LAYOUT and present >= {*ALL_COLUMNS}
 
     def _renew(self) -> None:
@@ -249,9 +250,7 @@ class Store:
 
     def _query(self, statement: str) -> Iterator[Sequence[Sequence[Any]]]:
         with self._transaction() as connection:
-            cursor = connection.exec_driver_sql(
-                statement
-            ).cursor  # plain tuples, which are twice as fast as SQLAlchemy's rows
+            cursor = connection.exec_driver_sql(statement).cursor  # plain tuples: twice as fast as SQLAlchemy's rows
             while records := cursor.fetchmany(FETCH_SIZE):
                 yield records
 
