@@ -17,7 +17,9 @@ import torch
 from PIL import Image
 
 from paretodet.bench.accuracy import accuracy
+from paretodet.errors import InputError
 from paretodet.evaluation.ground_truth import read_ground_truth
+from paretodet.extras import MissingExtra
 from paretodet.loader.shapes import Shapes
 from paretodet.opening import CandidateConfig, job, open_candidate
 from paretodet.reading import sha256
@@ -515,6 +517,46 @@ class ClosingTracker:
 
     def __getattr__(self, name):
         return lambda *_: None
+
+
+class BrokenTracker(ClosingTracker):
+    """A tracker whose server is down at these calls."""
+
+    def __init__(self, *broken):
+        super().__init__([])
+        self.broken, self.calls = broken, []
+
+    def __getattr__(self, name):
+        def call(*_):
+            self.calls.append(name)
+            if name in self.broken:
+                raise Exception("no answer")
+
+        return call
+
+
+def test_a_tracker_that_fails_does_not_end_the_training(drawn, tmp_path, monkeypatch):
+    made = BrokenTracker("scalars")
+    monkeypatch.setattr(tracking, "TRACKERS", {"mlflow": lambda folder: made})
+    found, messages, _ = run_train(drawn, tmp_path / "run", RunOptions(every=2, track=("mlflow",)))
+    assert made.calls.count("scalars") == 1 and len([each for each in messages if "mlflow" in each]) == 1
+    lines = read_lines(found.folder / LOG)
+    assert {line["step"] for line in lines if "loss" in line} == {4}
+    assert [line["step"] for line in lines if "val/ap" in line] == [2, 4]
+
+
+def test_a_tracker_that_cannot_start_is_refused_before_the_first_update(drawn, tmp_path, monkeypatch):
+    monkeypatch.setattr(tracking, "TRACKERS", {"wandb": lambda folder: BrokenTracker("begin")})
+    with pytest.raises(InputError) as error:
+        run_train(drawn, tmp_path / "run", RunOptions(every=1, track=("wandb",)))
+    assert error.value.id == "tracker-failed" and latest(tmp_path / "run" / "checkpoints") is None
+
+
+def test_a_compiler_is_needed_before_labels_are_read(drawn, tmp_path, monkeypatch):
+    monkeypatch.setenv("CXX", "no-such-compiler")
+    with pytest.raises(MissingExtra) as error:
+        run_train(drawn, tmp_path / "run", RunOptions(compiled=True), data=tmp_path / "none.json")
+    assert error.value.id == "extra-missing"
 
 
 def test_an_unknown_tracker_is_refused(drawn, tmp_path):

@@ -134,7 +134,8 @@ ErrorId = Literal[
     "recipe-unpublished",  # no recipe is published for this detector: use --recipe quick
     "batch-unfit",  # the batch is too small, or cannot be divided: change --batch, --accumulate or processes
     "processes-unfit",  # the processes and the environment contradict each other: start them with torchrun
-    "memory-out",  # the memory is too small: use the smaller passes that the message states
+    "memory-out",  # the memory is too small: use the smaller passes or the options that the message states
+    "tracker-failed",  # a tracker of --track cannot start: start its server, log in to it, or leave it out
     "training-diverged",  # the loss is not finite: lower the learning rate, or check the named images
     "checkpoint-damaged",  # a checkpoint is not complete: delete it, training resumes from the one before
     "checkpoint-other",  # a checkpoint belongs to another training or version: name a new folder

@@ -26,6 +26,7 @@ from paretodet.detectors.detector import Detector, build
 from paretodet.detectors.families import Override, spec
 from paretodet.detectors.spec import to_data
 from paretodet.errors import InputError
+from paretodet.export.inductor import require_compiler
 from paretodet.labels.model import doctor, left_out
 from paretodet.loader.batches import Batches
 from paretodet.network import detector_network
@@ -43,7 +44,7 @@ from paretodet.training.loop import CheckpointPolicy, Event, MemoryEstimated, Sa
 from paretodet.training.recipes import batching
 from paretodet.training.sample_renderer import SampleRenderer, first_images
 from paretodet.training.tensorboard import TensorBoard
-from paretodet.training.tracking import open_tracker
+from paretodet.training.tracking import GuardedTracker, open_tracker
 from paretodet.training.validator import ValidationProgress, ValidationResult, Validator
 from paretodet.version import __version__
 from paretodet.weights import files, safe
@@ -109,6 +110,8 @@ class TrainingRun:
             self.config = config = replace(config, recipe=replace(config.recipe, frozen=()))
         if config.recipe.assumption:
             self.notify(f"Recipe assumption: {config.recipe.assumption}.")
+        if options.compiled:
+            require_compiler("--compile")
         initial = _initial_metadata(config)
         initial.apply_to(spec(config.name))  # refuses an unknown name before labels are read
         self.data = open_training_data(config, self.notify)
@@ -128,7 +131,8 @@ class TrainingRun:
             gather=group.gather,
         )
         self.schedule = CheckpointSchedule(steps=config.recipe.steps, every=options.every)
-        self.extra = [open_tracker(name, folder) for name in options.track if group.is_first]
+        names = options.track if group.is_first else ()
+        self.extra = [GuardedTracker(name, open_tracker(name, folder), self.notify) for name in names]
         self.validations: list[ValidationResult] = []
         self.since = 0  # AP in the log is of the current validation labels from this update on
 

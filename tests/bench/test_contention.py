@@ -1,6 +1,7 @@
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import psutil
@@ -17,6 +18,7 @@ from paretodet.bench.contention import (
     pressure,
     thermal_throttle_count,
 )
+from paretodet.bench.cpu_usage import CoreTimes
 
 CALM = {
     "wall": 1.0,
@@ -164,3 +166,56 @@ def test_clock_and_throttling_of_the_allowed_cores(tmp_path: Path) -> None:
     assert clock_mhz((0, 1), tmp_path) == 2500
     assert thermal_throttle_count((0, 1), tmp_path) == 9
     assert clock_mhz((0, 7), tmp_path) is None
+
+
+def cores_of(monkeypatch: pytest.MonkeyPatch, clocks: dict[int, float]) -> Callable[..., tuple[str, ...]]:
+    """`burst(core, ...)` is a burst during which these cores are busy, at these clocks."""
+    seconds = dict.fromkeys(clocks, 0.0)
+    monkeypatch.setattr(contention, "clock_mhz", lambda cores: min(clocks[core] for core in cores))
+    monkeypatch.setattr(contention, "core_times", lambda: {core: CoreTimes(s, 0.0) for core, s in seconds.items()})
+    watch = ContentionWatch(cores=tuple(clocks))
+
+    def burst(*busy: int) -> tuple[str, ...]:
+        watch.start()
+        seconds.update({core: seconds[core] + 100.0 for core in busy})
+        return watch.stop().throttled(watch.highest_mhz)
+
+    return burst
+
+
+def test_the_clock_of_an_idle_core_is_not_judged(monkeypatch: pytest.MonkeyPatch) -> None:
+    clocks = {0: 3000.0, 1: 3000.0}
+    burst = cores_of(monkeypatch, clocks)
+    assert burst(0, 1) == ()
+    clocks[1] = 800.0
+    assert burst(0) == () == burst()
+    (reason,) = burst(0, 1)
+    assert "800 of 3000 MHz" in reason
+
+
+def test_each_core_is_judged_by_its_own_highest_clock(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of efficient and fast cores, none is throttled while it runs as fast as it can."""
+    clocks = {0: 5000.0, 1: 3000.0}
+    burst = cores_of(monkeypatch, clocks)
+    assert burst(0, 1) == ()
+    clocks.update({0: 4800.0, 1: 2000.0})
+    (reason,) = burst(0, 1)
+    assert "2000 of 3000 MHz" in reason
+
+
+def test_cores_are_those_that_the_system_names(monkeypatch: pytest.MonkeyPatch) -> None:
+    listed = {0: CoreTimes(1.0, 0.25), 2: CoreTimes(4.0, 0.5), 4: CoreTimes(16.0, None)}
+    monkeypatch.setattr(contention, "core_times", lambda: listed)
+    assert core_seconds((0, 2)) == (5.0, 0.75)
+    assert core_seconds((2, 4)) == (20.0, None)
+    assert core_seconds((2, 3)) == (None, None)  # not the third of the list
+
+
+def test_cores_that_a_container_numbers_otherwise_are_unwatched(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(contention, "core_times", lambda: {core: CoreTimes(1.0, 0.0) for core in range(4)})
+    assert "other processes" not in ContentionWatch(cores=(0, 3)).unwatched
+    watch = ContentionWatch(cores=(8, 9))
+    assert {"other processes", "stolen time", "clock frequency"} <= set(watch.unwatched)
+    watch.start()
+    sample = watch.stop()
+    assert (sample.others_cpu, sample.steal, sample.clock_mhz) == (None, None, None)

@@ -5,13 +5,16 @@ import subprocess
 import sys
 from pathlib import Path
 
+import psutil
 import pytest
 
 from paretodet.bench import cpu_usage
 from paretodet.bench.cpu_usage import (
+    CoreTimes,
     ProcessTimes,
     ThreadTimes,
     busiest,
+    core_times,
     plain_name,
     process_times,
     run_delay,
@@ -44,6 +47,17 @@ def test_times_of_threads(tmp_path: Path) -> None:
     (proc / "self/task/10").mkdir()
     assert thread_times(proc=proc) == {7: ThreadTimes(1.5, 0.25), 8: ThreadTimes(0.0, 0.5)}
     assert run_delay(proc=proc) == 0.75
+
+
+def test_times_of_the_cores_that_are_online(tmp_path: Path) -> None:
+    """With their numbers: with one thread a core, every other one is missing."""
+    ticks = " ".join(str(count * TICKS) for count in (1, 2, 4, 50, 60, 8, 16, 3, 70, 80))
+    proc = write(tmp_path, {"stat": f"cpu  9 9 9 9\ncpu0 {ticks}\ncpu2 {TICKS} 0 0 5\nintr 1 2\nctxt 3\n"})
+    assert core_times(proc) == {0: CoreTimes(31.0, 3.0), 2: CoreTimes(1.0, None)}
+
+
+def test_without_proc_the_cores_are_counted(tmp_path: Path) -> None:
+    assert core_times(tmp_path).keys() == set(range(psutil.cpu_count() or 1))
 
 
 def test_without_schedstat_there_is_no_run_delay(tmp_path: Path) -> None:

@@ -92,3 +92,8 @@ def test_the_busy_process_is_named() -> None:
         finally:
             busy.kill()
     assert any(share > 0.5 and "python" in name for share, name in shares)
+
+
+def test_a_load_that_cannot_be_read_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(disturbance_policy, "core_seconds", lambda cores: (None, None))
+    assert sample_load(0.001) == (0.0, "")

@@ -6,7 +6,15 @@ import numpy as np
 import pytest
 import torch
 
-from paretodet.bench.memory import Peak, device_mib, free_mib, release_freed_memory, resident_mib
+from paretodet.bench import memory
+from paretodet.bench.memory import (
+    Peak,
+    device_mib,
+    free_mib,
+    ran_out_of_memory,
+    release_freed_memory,
+    resident_mib,
+)
 
 MIB = 2**20
 
@@ -44,6 +52,28 @@ def test_reset_forgets(peak: Peak) -> None:
 
 def test_free_memory_is_positive() -> None:
     assert 0 < free_mib() < 2**24
+
+
+def test_free_memory_is_what_the_control_group_allows(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(memory, "free_group_mib", lambda: 0.5)
+    assert free_mib() == 0.5
+    monkeypatch.setattr(memory, "free_group_mib", lambda: None)
+    assert free_mib() > 0.5
+
+
+@pytest.mark.parametrize(
+    ("message", "found"),
+    [
+        ("OutOfMemoryError: CUDA out of memory. Tried to allocate 2.00 GiB", True),
+        ("RuntimeError: CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`", True),
+        ("Failed to allocate memory for requested buffer of size 1024", True),
+        ("MemoryError", True),
+        ("RuntimeError: shapes", False),
+        ("the process ended with exit code 3 before it answered", False),
+    ],
+)
+def test_errors_of_memory_are_known_by_their_message(message: str, found: bool) -> None:
+    assert ran_out_of_memory(message) == found
 
 
 def test_device_memory_of_a_cpu_is_nothing() -> None:

@@ -5,7 +5,14 @@ from pathlib import Path
 import pytest
 
 from paretodet.bench import quota as quota_module
-from paretodet.bench.quota import cgroup_folders, cpu_quota, default_threads, memory_limit_mib, quota_throttle_count
+from paretodet.bench.quota import (
+    cgroup_folders,
+    cpu_quota,
+    default_threads,
+    free_group_mib,
+    memory_limit_mib,
+    quota_throttle_count,
+)
 
 
 def tree(folder: Path, files: dict[str, str], membership: str) -> tuple[Path, Path]:
@@ -88,6 +95,68 @@ def test_groups_are_listed_upward(tmp_path: Path) -> None:
 )
 def test_the_smallest_memory_limit(tmp_path: Path, files: dict[str, str], membership: str, mib: float) -> None:
     assert memory_limit_mib(*tree(tmp_path, files, membership)) == mib
+
+
+@pytest.mark.parametrize(
+    ("files", "membership", "mib"),
+    [
+        ({"memory.max": "4294967296\n", "memory.current": "1073741824\n"}, "0::/\n", 3072.0),
+        (
+            {
+                "memory.max": "4294967296\n",
+                "memory.current": "4290772992\n",
+                "memory.stat": "anon 1140850688\ninactive_file 3145728000\nactive_file 4194304\n",
+            },
+            "0::/\n",
+            3004.0,
+        ),  # most of it are files that were read once
+        (
+            {
+                "job/step/memory.max": "max\n",
+                "job/step/memory.current": "1048576\n",
+                "job/memory.max": "8388608\n",
+                "job/memory.current": "3145728\n",
+            },
+            "0::/job/step\n",
+            5.0,
+        ),  # the limit of a job, of which this process is a step
+        (
+            {
+                "a/memory.max": "8388608\n",
+                "a/memory.current": "3145728\n",
+                "memory.max": "16777216\n",
+                "memory.current": "15728640\n",
+            },
+            "0::/a\n",
+            1.0,
+        ),  # others in the parent group use it up
+        (
+            {
+                "memory/m/memory.limit_in_bytes": "8388608\n",
+                "memory/m/memory.usage_in_bytes": "7340032\n",
+                "memory/m/memory.stat": "inactive_file 0\ntotal_inactive_file 2097152\n",
+            },
+            "4:memory:/m\n",
+            3.0,
+        ),
+        (
+            {
+                "memory/memory.limit_in_bytes": "9223372036854771712\n",
+                "memory/memory.usage_in_bytes": "7340032\n",
+            },
+            "4:memory:/\n",
+            None,
+        ),
+        ({"memory.max": "1048576\n", "memory.current": "2097152\n"}, "0::/\n", 0.0),
+        ({"memory.max": "max\n", "memory.current": "2097152\n"}, "0::/\n", None),
+        ({"memory.max": "1048576\n"}, "0::/\n", None),
+        ({"memory.max": "1048576\n", "memory.current": "much"}, "0::/\n", None),
+    ],
+)
+def test_the_least_free_memory_of_all_groups(
+    tmp_path: Path, files: dict[str, str], membership: str, mib: float | None
+) -> None:
+    assert free_group_mib(*tree(tmp_path, files, membership)) == mib
 
 
 @pytest.mark.parametrize(("quota", "threads"), [(None, 4), (0.5, 1), (1.5, 1), (2.0, 2), (3.9, 3), (16.0, 4)])

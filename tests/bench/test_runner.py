@@ -201,6 +201,29 @@ class FakeWorker:
         return process(10.0, 10.0)["bursts"][0] | {"seconds": 0.5, "contended": ["others"] if bad else []}
 
 
+class CrowdedWorker(FakeWorker):
+    """If its name is "big", memory runs out in it at `command` while `limit` or more workers live."""
+
+    living: set[str] = set()
+    command, message, limit = "burst", "", 2
+
+    def __enter__(self) -> "CrowdedWorker":
+        self.living.add(self.name)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    def stop(self) -> None:
+        self.living.discard(self.name)
+
+    def ask(self, command: str, *args: Any) -> dict[str, Any]:
+        if (command, self.name) == (self.command, "big") and len(self.living) >= self.limit:
+            self.requests.append((command, self.name))
+            raise WorkerError(self.message)
+        return super().ask(command, *args)
+
+
 def block_of(
     names: str,
     monkeypatch: pytest.MonkeyPatch,
@@ -208,9 +231,10 @@ def block_of(
     *,
     disturbed: tuple[bool, ...] = (),
     share: float = 0.0,
+    kind: type[FakeWorker] = FakeWorker,
 ) -> Any:
     FakeWorker.requests, FakeWorker.disturbed = [], disturbed
-    monkeypatch.setattr(block, "Worker", FakeWorker)
+    monkeypatch.setattr(block, "Worker", kind)
     monkeypatch.setattr(block, "free_mib", free)
     cases = [MeasurementState(job=Job(name=name, make=Honest), images=[]) for name in names.split()]
     policy = DisturbancePolicy(patience=2 * share, sample=lambda window: (0.0, ""))
@@ -257,6 +281,32 @@ def test_an_error_does_not_stop_other_candidates(monkeypatch: pytest.MonkeyPatch
     assert bad.error == "no good" and bad.raw == []
     assert good.error is None and len(good.raw) == 1
     assert FakeWorker.requests.count(("burst", "bad")) == 1
+
+
+NO_MEMORY = (
+    "OutOfMemoryError: CUDA out of memory. Tried to allocate 2.00 GiB",
+    "the process was killed by SIGKILL, often because memory ran out",
+)
+
+
+@pytest.mark.parametrize("message", NO_MEMORY)
+@pytest.mark.parametrize("command", ["load", "burst"])
+def test_a_candidate_without_memory_beside_others_is_measured_alone(
+    command: str, message: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(CrowdedWorker, "command", command)
+    monkeypatch.setattr(CrowdedWorker, "message", message)
+    cases, left = block_of("a big b", monkeypatch, kind=CrowdedWorker)
+    assert left == [] and [(case.error, len(case.raw)) for case in cases] == [(None, 1)] * 3
+    assert FakeWorker.requests[-1] == ("close", "big") and FakeWorker.requests.count(("load", "big")) == 2
+
+
+def test_a_candidate_without_memory_for_itself_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(CrowdedWorker, "limit", 1)
+    monkeypatch.setattr(CrowdedWorker, "message", NO_MEMORY[0])
+    (other, big), left = block_of("a big", monkeypatch, kind=CrowdedWorker)
+    assert (big.error, big.raw, left) == (NO_MEMORY[0], [], [])
+    assert other.error is None and FakeWorker.requests.count(("load", "big")) == 2
 
 
 def test_half_of_the_free_memory_is_the_limit(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,6 +1,9 @@
+from collections.abc import Sequence
+
 import pytest
 
 from paretodet.bench import selftest as module
+from paretodet.bench.block import MeasurementState
 from paretodet.bench.job import Plan
 from paretodet.bench.selftest import SelfTestError, SelfTestResult, check_result, selftest, twin_difference_pct
 
@@ -70,3 +73,29 @@ def test_the_self_test_of_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
     assert result.wait_ms >= 20
     assert result.twice > 1.2
     assert result.resolution_pct > 0
+
+
+def test_candidates_that_do_not_fit_in_memory_together_are_tested_in_turn(monkeypatch: pytest.MonkeyPatch) -> None:
+    blocks = []
+
+    def run_block(states: Sequence[MeasurementState], *_: object) -> list[MeasurementState]:
+        blocks.append(len(states))
+        for state in states[:3]:
+            burst = {"infer_ms": [20.0] * 3, "finish_ms": [0.0] * 3, "seconds": 0.06, "contended": [], "throttled": []}
+            state.raw.append({"bursts": [burst], "stages_ms": {"once": [1.0], "twice": [2.0]}})
+        return list(states[3:])
+
+    monkeypatch.setattr(module, "run_block", run_block)
+    result = selftest(Plan())
+    assert blocks == [7, 4, 1] and (result.wait_ms, result.twice) == (20.0, 2.0)
+
+
+def test_a_candidate_that_fails_fails_the_test_with_its_reason(monkeypatch: pytest.MonkeyPatch) -> None:
+    def run_block(states: Sequence[MeasurementState], *_: object) -> list[MeasurementState]:
+        for state in states:
+            state.error = "the process ended"
+        return []
+
+    monkeypatch.setattr(module, "run_block", run_block)
+    with pytest.raises(SelfTestError, match="twin could not be measured: the process ended"):
+        selftest(Plan())

@@ -4,6 +4,7 @@ import struct
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from paretodet.images import ImageError  # noqa: E402
 from paretodet.media import video  # noqa: E402
 from paretodet.media.video import Frame, drawing, opened  # noqa: E402
 
+CAPTURE = cv2.VideoCapture
 UPRIGHT = struct.pack(">9i", 1 << 16, 0, 0, 0, 1 << 16, 0, 0, 0, 1 << 30)  # the matrix of an MP4 track
 
 
@@ -89,6 +91,63 @@ def test_a_rate_that_cannot_be_is_not_believed(tmp_path: Path, monkeypatch: pyte
     monkeypatch.setattr(video, "MIN_RATE", 11)
     with opened(path) as found:
         assert found.rate == 25
+
+
+class Stating:
+    """An open video that states 1,000 frames a second, as a recording of a browser does."""
+
+    def __init__(self, *given: object) -> None:
+        self.capture = CAPTURE(*given)
+
+    def get(self, what: int) -> float:
+        return 1000.0 if what == cv2.CAP_PROP_FPS else self.capture.get(what)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.capture, name)
+
+
+def test_a_rate_that_is_the_unit_of_time_is_measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = elsewhere(tmp_path / "a.mkv", "mp4v", frames(4))
+    monkeypatch.setattr(video.cv2, "VideoCapture", Stating)
+    with opened(path) as found:
+        assert found.rate == pytest.approx(10) and found.frames == 0 and len(list(found)) == 4
+
+
+class Times:
+    """The times of a capture's frames, in milliseconds."""
+
+    def __init__(self, *times: float) -> None:
+        self.waiting, self.now = list(times), 0.0
+
+    def grab(self) -> bool:
+        is_there = bool(self.waiting)
+        self.now = self.waiting.pop(0) if is_there else self.now
+        return is_there
+
+    def get(self, what: int) -> float:
+        assert what == cv2.CAP_PROP_POS_MSEC
+        return self.now
+
+
+@pytest.mark.parametrize(
+    ("stated", "times", "rate"),
+    [
+        (1000.0, (0, 33, 66), 2 / 0.066),
+        (90_000.0, (0, 40, 80), 25.0),
+        (0.0, (0, 20, 40, 60), 50.0),
+        (29.97, (0, 33, 66), 29.97),
+        (24.0, (0, 33, 66, 200), 24.0),  # on average, where frames come unevenly
+        (1000.0, (), 1000.0),
+        (1000.0, (0, 1, 2), 1000.0),
+        (60.0, (0, 0, 0), 60.0),
+        (0.0, (0, 0), video.RATE),
+        (0.0, (0,), video.RATE),
+    ],
+)
+def test_the_rate_is_the_stated_one_unless_the_times_of_the_frames_contradict_it(
+    stated: float, times: tuple[float, ...], rate: float
+) -> None:
+    assert video._rate(stated, video._measured_rate(Times(*times))) == pytest.approx(rate)
 
 
 def test_an_odd_side_becomes_even(tmp_path: Path) -> None:

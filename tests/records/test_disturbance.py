@@ -98,6 +98,7 @@ def test_samples_of_another_type_are_ignored(process_: dict[str, Any], value: An
             "other processes used 39 % of a core, mostly back-up",
         ),
         ("the hypervisor stole 12 % of a core", "the hypervisor stole 12 % of a core"),
+        ("other work used 40 % of the GPU", "other work used 40 % of the GPU"),
         ("tasks waited for a CPU 9 % of the time", "waited for a CPU 9 % of the time"),
         ("threads waited for a CPU 9 % of the time", "waited for a CPU 9 % of the time"),
         ("the control group's CPU quota ran out", "the CPU quota ran out"),

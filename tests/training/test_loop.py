@@ -14,6 +14,7 @@ from training_subject import SHAPES, SIDE, Drawn, built, drawn, recipe, run, sid
 
 from paretodet.detectors import families
 from paretodet.detectors.detector import Detector
+from paretodet.errors import InputError
 from paretodet.evaluation.coco import score
 from paretodet.labels.formats.coco import from_json
 from paretodet.schema import SchemaError
@@ -23,6 +24,7 @@ from paretodet.training.distributed import ProcessGroup
 from paretodet.training.ema import Ema
 from paretodet.training.inputs import TrainingBatch
 from paretodet.training.loop import CheckpointPolicy, MemoryEstimated, Saved, Started, Updated, training_loop
+from paretodet.training.memory import OutOfMemory
 from paretodet.training.schedules import Constant
 from paretodet.training.step import NotFinite
 
@@ -220,6 +222,50 @@ def test_a_compiled_training_is_the_same(tmp_path):
     start = built(SHAPES["yolo"]).state_dict()
     moved = max((start[name] - t).abs().max() for name, t in first.items())
     assert all((second[name] - t).abs().max() < moved / 100 for name, t in first.items())
+
+
+def test_a_loss_that_cannot_be_compiled_says_so(tmp_path, monkeypatch):
+    from torch._dynamo.exc import TorchDynamoException
+
+    def fail(*_, **__):
+        raise TorchDynamoException("CppCompileError: C++ compile error\n\nCommand:\ng++")
+
+    monkeypatch.setattr(torch, "compile", lambda loss: fail)
+    checkpoints = CheckpointPolicy(folder=tmp_path)
+    with pytest.raises(InputError, match="leave out --compile") as error:
+        training_loop(built(SHAPES["one stage"]), Drawn(), recipe=recipe(1), checkpoints=checkpoints, compiled=True)
+    assert error.value.id == "graph-failed" and "C++ compile error" in error.value.message
+
+
+LOST = "DataLoader worker (pid 7) is killed by signal: Bus error. It is possible that workers are out of shared memory."
+
+
+class LosingBatches(Drawn):
+    """While the third batch is loaded, a process ends."""
+
+    def __iter__(self):
+        for number, batch in enumerate(super().__iter__()):
+            if number == 2:
+                raise RuntimeError(LOST)
+            yield batch
+
+
+def test_a_lost_process_of_the_loader_is_explained(tmp_path):
+    with pytest.raises(OutOfMemory, match="--workers 0") as error:
+        go(tmp_path, batches=LosingBatches())
+    assert error.value.id == "memory-out" and "--shm-size" in error.value.message
+    assert checkpoint.load(checkpoint.latest(tmp_path)).step == 2
+
+
+def test_a_lost_process_of_the_loader_is_explained_wherever_the_training_is(tmp_path):
+    """torch raises the error in the code that runs when the process ends."""
+
+    def lose(event):
+        if isinstance(event, Updated):
+            raise RuntimeError(LOST)
+
+    with pytest.raises(OutOfMemory):
+        run(tmp_path, SHAPES["one stage"], 1, lose)
 
 
 def test_batches_of_another_size_are_refused(tmp_path):

@@ -12,7 +12,7 @@ from paretodet.bench.bursts import headline_samples, is_clean
 from paretodet.bench.candidate import Image
 from paretodet.bench.disturbance_policy import DisturbancePolicy, waiting_phase
 from paretodet.bench.job import Job, Plan
-from paretodet.bench.memory import free_mib
+from paretodet.bench.memory import free_mib, ran_out_of_memory
 from paretodet.bench.process import Worker, WorkerError
 from paretodet.records.roofline import LayerWork
 
@@ -59,13 +59,16 @@ def run_block(
 ) -> list[MeasurementState]:
     """Measures one process per state: appends to `raw` or sets `error`. Returns the states that did not fit in memory.
 
-    Each process may lose up to `max_loss` seconds to other processes of the machine.
+    Each process may lose up to `max_loss` seconds to other processes of the machine. If memory runs out in a process
+    while others are loaded, its state is measured again alone, because the others may be the cause.
     """
+    policy = policy or DisturbancePolicy(patience=0.0)
     with ExitStack() as stack:
         started = _start(states, plan, stack, notify)
-        loaded, postponed = _load(started, random)
-        policy = policy or DisturbancePolicy(patience=0.0)
+        loaded, postponed = _load([running for running in started if not running.has_failed], random)
         _BurstScheduler(plan=plan, random=random, max_loss=max_loss, policy=policy).run(loaded)
+    for state in [running.state for running in started if running.has_failed and running.state.error is None]:
+        run_block([state], plan, random, notify, policy=policy, max_loss=max_loss)
     return postponed
 
 
@@ -76,6 +79,8 @@ class RunningWorker:
     state: MeasurementState
     worker: Worker
     notify_job: Notify
+    has_company: bool  # whether others are loaded too
+    has_failed: bool = False
     record: dict[str, Any] = field(default_factory=lambda: {"bursts": []})
     lost: float = 0.0  # s, to other processes
 
@@ -87,7 +92,7 @@ class RunningWorker:
         return clean >= wanted or (total >= wanted and self.lost >= max_loss)
 
     def ask(self, command: str, *args: Any) -> dict[str, Any] | None:
-        """The answer; None after an error, which is written to the state."""
+        """The answer; None after an error, as in `fail`."""
         try:
             return self.worker.ask(command, *args)
         except WorkerError as error:
@@ -95,9 +100,12 @@ class RunningWorker:
             return None
 
     def fail(self, error: WorkerError) -> None:
-        self.state.error = str(error)
+        """Ends the worker. The error is that of the state, unless memory ran out and others are loaded."""
+        self.has_failed = True
         self.worker.stop()
-        self.notify("error")
+        if not (self.has_company and ran_out_of_memory(str(error))):
+            self.state.error = str(error)
+            self.notify("error")
 
     def notify_busy(self, name: str, load: float) -> None:
         """Remembers which process uses how much of a core while the worker waits."""
@@ -116,19 +124,17 @@ def _start(states: Sequence[MeasurementState], plan: Plan, stack: ExitStack, not
         notify(state.job.name, "start")
         try:
             worker = stack.enter_context(Worker(state.job, plan, partial(notify, state.job.name)))
-            workers.append(RunningWorker(state=state, worker=worker, notify_job=notify))
+            has_company = len(states) > 1
+            workers.append(RunningWorker(state=state, worker=worker, notify_job=notify, has_company=has_company))
         except WorkerError as error:
             state.error = str(error)
             notify(state.job.name, "error")
-    return [worker for worker in workers if _is_ready(worker)]
-
-
-def _is_ready(running: RunningWorker) -> bool:
-    try:
-        running.worker.ready()
-    except WorkerError as error:
-        running.fail(error)
-    return running.state.error is None
+    for running in workers:
+        try:
+            running.worker.ready()
+        except WorkerError as error:
+            running.fail(error)
+    return workers
 
 
 def _load(
@@ -166,7 +172,7 @@ class _BurstScheduler:
         while workers:
             for running in _shuffled(workers, self.random):
                 self._burst(running)
-            workers = [running for running in workers if running.state.error is None]
+            workers = [running for running in workers if not running.has_failed]
             finished = [running for running in workers if running.is_finished(self.plan, self.max_loss)]
             for running in finished:
                 _close(running)

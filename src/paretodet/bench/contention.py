@@ -11,14 +11,22 @@ from typing import Any
 
 import psutil
 
-from paretodet.bench.cpu_usage import allowed_cores, ended_children_cpu, living_children_cpu, run_delay, sibling_cores
-from paretodet.bench.nvml import throttle_reasons
+from paretodet.bench.cpu_usage import (
+    allowed_cores,
+    core_times,
+    ended_children_cpu,
+    living_children_cpu,
+    run_delay,
+    sibling_cores,
+)
+from paretodet.bench.nvml import others_load, throttle_reasons
 from paretodet.bench.quota import quota_throttle_count
 
 LIMIT = 0.05  # of a core: stolen time, waiting for a CPU
 OTHERS_LIMIT = 0.15  # of a core that others may use if no thread waits for it: caches and memory are shared
 TICK = 0.01  # s: the resolution of the kernel's CPU times
-MIN_CLOCK_SHARE = 0.85  # of the highest clock seen in this process
+MIN_CLOCK_SHARE = 0.85  # of the highest clock of the same core seen in this process
+BUSY_SHARE = 0.5  # of a burst: a core that worked less may have lowered its clock because it was idle
 
 Counter = Callable[[], float | None]
 
@@ -35,10 +43,11 @@ class SystemSample:
     stall: float | None  # PSI: some task of the machine waited for a CPU
     cgroup_throttled: float | None  # times the CPU quota ran out
     core_throttled: float | None  # times a core was throttled for heat
-    clock_mhz: float | None  # of the slowest allowed core, just after the burst
+    clock_mhz: float | None  # of the busy core that fell furthest, just after the burst
     too_hot: bool | None  # a sensor is at or above its limit
     neighbors_cpu: float | None = None  # of the other logical cores on the physical cores of this process
     gpu_throttled: tuple[str, ...] | None = None  # NVML's reasons; None on a CPU or without NVML
+    gpu_others: float | None = None  # of the GPU, by processes outside of this run
 
     def contended(self) -> tuple[str, ...]:
         """Sentences; empty if no other process disturbed the burst.
@@ -56,6 +65,7 @@ class SystemSample:
             ),
             ("others on the same physical cores used {} of a core", self.neighbors_cpu, OTHERS_LIMIT, 2 * TICK),
             ("the hypervisor stole {} of a core", self.steal, LIMIT, 2 * TICK),
+            ("other work used {} of the GPU", self.gpu_others, LIMIT, 0.0),
             ("threads waited for a CPU {} of the time", waited, LIMIT, 0.0),
         )
         reasons = [
@@ -68,7 +78,7 @@ class SystemSample:
         return tuple(reasons)
 
     def throttled(self, highest_mhz: float | None) -> tuple[str, ...]:
-        """Sentences; empty if nothing was throttled. `highest_mhz` is the highest clock seen so far."""
+        """Sentences; empty if nothing was throttled. `highest_mhz` is the highest clock of the same core so far."""
         reasons = [f"the GPU slowed down: {reason}" for reason in self.gpu_throttled or ()]
         if self.core_throttled:
             reasons.append("a core was throttled for heat")
@@ -81,10 +91,14 @@ class SystemSample:
 
 @dataclass(kw_only=True)
 class ContentionWatch:
-    """Call `start()` before a burst and `stop()` after it. `unwatched` names what this machine does not report."""
+    """Call `start()` before a burst and `stop()` after it. `unwatched` names what this machine does not report.
+
+    `highest_mhz` is the highest clock so far of the core whose clock the last sample has.
+    """
 
     device: str = "cpu"
     cores: tuple[int, ...] = field(default_factory=allowed_cores)
+    highest_mhz: float | None = field(default=None, init=False)
 
     def __post_init__(self) -> None:
         self._counters: dict[str, Counter | None] = {
@@ -94,7 +108,11 @@ class ContentionWatch:
             "core_throttled": _readable(lambda: thermal_throttle_count(self.cores)),
         }
         self._gpu = throttle_reasons(self.device)
+        self._gpu_others = others_load(self.device)
+        self._saw_gpu_others: bool | None = None  # in any burst; None before the first
         self._neighbors = sibling_cores(self.cores)
+        self._has_clock = None not in (clock_mhz(self.cores), core_seconds(self.cores)[0])
+        self._highest: dict[int, float] = {}  # core -> MHz
 
     @property
     def unwatched(self) -> tuple[str, ...]:
@@ -105,26 +123,51 @@ class ContentionWatch:
             "core_throttled": "heat events",
         }
         missing = [name for key, name in names.items() if self._counters[key] is None]
-        missing += ["stolen time"] * (not hasattr(psutil.cpu_times(), "steal"))
-        missing += ["clock frequency"] * (clock_mhz(self.cores) is None) + ["temperature"] * (too_hot() is None)
-        missing += ["GPU throttling"] * (self.device.startswith("cuda") and self._gpu is None)
+        busy, stolen = core_seconds(self.cores)
+        missing += ["other processes"] * (busy is None) + ["stolen time"] * (stolen is None)
+        missing += ["sibling hardware threads"] * (self._neighbors != () and core_seconds(self._neighbors)[0] is None)
+        missing += ["clock frequency"] * (not self._has_clock) + ["temperature"] * (too_hot() is None)
+        if self.device.startswith("cuda"):
+            has_others = self._gpu_others is not None and self._saw_gpu_others is not False
+            missing += ["GPU throttling"] * (self._gpu is None) + ["other work on the GPU"] * (not has_others)
         return tuple(missing)
 
     def start(self) -> None:
+        self._core_times, self._since = self._times(), time.time_ns() // 1000
         self._before = self._read()
 
     def stop(self) -> SystemSample:
         """What happened since `start`."""
         now = self._read()
         changes = {key: _difference(now[key], self._before[key]) for key in now}
-        busy, own = changes.pop("busy"), changes["own_cpu"]
+        busy, own, wall = changes.pop("busy"), changes["own_cpu"], changes["wall"] or 0.0
         return SystemSample(
             **changes,  # type: ignore[arg-type]
             others_cpu=None if busy is None else max(0.0, busy - (own or 0.0)),
-            clock_mhz=clock_mhz(self.cores),
+            clock_mhz=self._clock(wall),
             too_hot=too_hot(),
             gpu_throttled=None if self._gpu is None else self._gpu(),
+            gpu_others=self._gpu_seconds(wall),
         )
+
+    def _times(self) -> dict[int, float]:
+        """The busy seconds of each core, if its clock is watched."""
+        return {core: times.busy for core, times in core_times().items()} if self._has_clock else {}
+
+    def _clock(self, wall: float) -> float | None:
+        """The clock of the busy core that is furthest below its own highest, which becomes `highest_mhz`."""
+        now, before = self._times(), self._core_times
+        busy = [core for core in self.cores if now.get(core, 0.0) - before.get(core, 0.0) >= BUSY_SHARE * wall]
+        clocks = {core: mhz for core in busy if self._has_clock and (mhz := clock_mhz((core,)))}
+        self._highest |= {core: max(mhz, self._highest.get(core, 0.0)) for core, mhz in clocks.items()}
+        slowest = min(clocks, key=lambda core: clocks[core] / self._highest[core], default=None)
+        self.highest_mhz = None if slowest is None else self._highest[slowest]
+        return None if slowest is None else clocks[slowest]
+
+    def _gpu_seconds(self, wall: float) -> float | None:
+        share = None if self._gpu_others is None else self._gpu_others(self._since)
+        self._saw_gpu_others = bool(self._saw_gpu_others) or share is not None
+        return None if share is None else share * wall
 
     def _read(self) -> dict[str, float | None]:
         busy, steal = core_seconds(self.cores)
@@ -140,13 +183,16 @@ def own_cpu() -> float:
     return time.process_time() + ended_children_cpu() + living
 
 
-def core_seconds(cores: tuple[int, ...]) -> tuple[float, float | None]:
-    """-> (busy, stolen) seconds of these cores since the machine started."""
-    times = psutil.cpu_times(percpu=True)
-    allowed = [times[core] for core in cores if core < len(times)]
-    idle = ("idle", "iowait", "steal", "guest", "guest_nice")
-    busy = sum(value for t in allowed for name, value in t._asdict().items() if name not in idle)
-    return busy, sum(t.steal for t in allowed) if hasattr(times[0], "steal") else None
+def core_seconds(cores: tuple[int, ...]) -> tuple[float | None, float | None]:
+    """-> (busy, stolen) seconds of these cores since the machine started; None if the system does not report it.
+
+    In a container it may list other cores than those that this process may use.
+    """
+    times = core_times()
+    if not times.keys() >= set(cores):
+        return None, None
+    stolen = [seconds for core in cores if (seconds := times[core].stolen) is not None]
+    return sum(times[core].busy for core in cores), sum(stolen) if len(stolen) == len(cores) else None
 
 
 def pressure(path: Path) -> float:

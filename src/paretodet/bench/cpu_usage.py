@@ -14,6 +14,8 @@ import psutil
 
 PROC = Path("/proc")
 CPUS = Path("/sys/devices/system/cpu")
+COLUMNS = ("user", "nice", "system", "idle", "iowait", "irq", "softirq", "steal", "guest", "guest_nice")
+NOT_BUSY = ("idle", "iowait", "steal", "guest", "guest_nice")  # a guest's time is part of the user's
 
 
 class ThreadTimes(NamedTuple):
@@ -21,6 +23,13 @@ class ThreadTimes(NamedTuple):
 
     ran: float
     waited: float  # ready to run, without a CPU
+
+
+class CoreTimes(NamedTuple):
+    """The times of one core since the machine started, in seconds."""
+
+    busy: float
+    stolen: float | None  # by the hypervisor
 
 
 class ProcessTimes(NamedTuple):
@@ -69,6 +78,18 @@ def sibling_cores(cores: Collection[int], root: Path = CPUS) -> tuple[int, ...]:
     return tuple(sorted(siblings - set(cores)))
 
 
+def core_times(proc: Path = PROC) -> dict[int, CoreTimes]:
+    """The times of every core that the system lists, by the number that it states.
+
+    Cores that are offline have none; a container may list its cores under numbers that are not those of the machine.
+    """
+    if not (proc / "stat").exists():
+        return {core: _core_times(times._asdict()) for core, times in enumerate(psutil.cpu_times(percpu=True))}
+    lines = re.finditer(r"^cpu(\d+) ([\d ]+)$", _text(proc / "stat"), re.MULTILINE)
+    counted = {int(line[1]): [int(ticks) / _ticks() for ticks in line[2].split()] for line in lines}
+    return {core: _core_times(dict(zip(COLUMNS, seconds, strict=False))) for core, seconds in counted.items()}
+
+
 def process_times(proc: Path = PROC) -> dict[int, ProcessTimes]:
     """The CPU time of every process, by process number."""
     if not (proc / "self" / "stat").exists():
@@ -108,6 +129,11 @@ def plain_name(name: str) -> str:
     first = (name.split() or [""])[0]
     word = first.rpartition("/")[2] if first.startswith("/") else first.partition("/")[0]
     return re.sub(r"[^\w.+-]", "", word.partition(":")[0]) or "another process"
+
+
+def _core_times(seconds: Mapping[str, float]) -> CoreTimes:
+    busy = sum(value for name, value in seconds.items() if name not in NOT_BUSY)
+    return CoreTimes(busy, seconds.get("steal"))
 
 
 def _used(before: ProcessTimes | None, after: ProcessTimes) -> float:

@@ -63,10 +63,14 @@ def waiting_phase(name: str, load: float) -> str:
 def sample_load(window: float) -> tuple[float, str]:
     """Samples the machine for `window` seconds while no worker is busy.
 
-    Returns the share of a core that is in use, and the name of the process that uses most of it.
+    Returns the share of a core that is in use, and the name of the process that uses most of it; no load if the system
+    does not report it.
     """
     before, (busy, _), start = process_times(), core_seconds(allowed_cores()), time.monotonic()
     time.sleep(window)
-    used = core_seconds(allowed_cores())[0] - busy - TICK  # the resolution of the kernel's counters
+    now, _ = core_seconds(allowed_cores())
+    if busy is None or now is None:
+        return 0.0, ""
+    used = now - busy - TICK  # the resolution of the kernel's counters
     load = max(0.0, used) / (time.monotonic() - start)
     return load, busiest(before, process_times()) if load > IDLE else ""

@@ -16,10 +16,21 @@ import psutil
 import torch
 
 from paretodet.bench.nvml import process_mib
+from paretodet.bench.quota import free_group_mib
 
 MIB = 2**20
 POPULATE_READ = 22  # madvise's MADV_POPULATE_READ: Linux 5.14
 INTERVAL = 0.005  # s between two samples if the kernel has no peak that can be reset
+OUT_OF_MEMORY = (  # what libraries, and the sentence about a killed process, say if memory ran out; in lower case
+    "alloc_failed",
+    "bad_alloc",
+    "can't allocate memory",
+    "failed to allocate memory",
+    "memory ran out",
+    "memoryerror",
+    "not enough memory",
+    "out of memory",
+)
 
 
 class Peak:
@@ -145,9 +156,14 @@ def _mapped(process: Path, own: Path) -> Iterator[tuple[int, int]]:
 
 
 def free_mib() -> float:
-    """The available memory of the machine or of this process's control group, whichever is less."""
-    free = psutil.virtual_memory().available / MIB
-    return min(free, _group_free_mib(Path("/sys/fs/cgroup")))
+    """The available memory of the machine or of this process's control groups, whichever is less."""
+    free, group = psutil.virtual_memory().available / MIB, free_group_mib()
+    return free if group is None else min(free, group)
+
+
+def ran_out_of_memory(message: str) -> bool:
+    """Whether this message of an error says that memory ran out, of the machine or of a GPU."""
+    return any(text in message.lower() for text in OUT_OF_MEMORY)
 
 
 def device_mib(device: str) -> dict[str, float | None]:
@@ -159,14 +175,6 @@ def device_mib(device: str) -> dict[str, float | None]:
         "reserved": torch.cuda.max_memory_reserved(device) / MIB,
         "process": process_mib(device),
     }
-
-
-def _group_free_mib(root: Path) -> float:
-    try:
-        limit, used = ((root / name).read_text().strip() for name in ("memory.max", "memory.current"))
-        return float("inf") if limit == "max" else (int(limit) - int(used)) / MIB
-    except (OSError, ValueError):
-        return float("inf")
 
 
 def release_freed_memory() -> None:

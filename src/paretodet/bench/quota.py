@@ -1,4 +1,4 @@
-"""The limits of this process's control group: CPU quota and memory, and the default number of threads.
+"""The limits of this process's control group: CPU quota and memory, free memory, and the default number of threads.
 
 A container often has a CPU quota instead of fewer cores; more threads than that are throttled in every period.
 """
@@ -23,6 +23,12 @@ def memory_limit_mib(root: Path = ROOT, membership: Path = MEMBERSHIP) -> float 
     limits = (_memory(group) for group in cgroup_folders("memory", root, membership))
     limit = min(filter(None, limits), default=UNLIMITED)
     return None if limit >= UNLIMITED else limit / MIB
+
+
+def free_group_mib(root: Path = ROOT, membership: Path = MEMBERSHIP) -> float | None:
+    """The least memory that this process's group and its parent groups still allow; None without a limit."""
+    free = [_free_memory(group) for group in cgroup_folders("memory", root, membership)]
+    return min((each / MIB for each in free if each is not None), default=None)
 
 
 def default_threads() -> int:
@@ -75,13 +81,28 @@ def _cores(group: Path) -> float | None:
 
 
 def _throttle_count(group: Path) -> int | None:
-    stats = dict(words for line in _lines(group / "cpu.stat") if len(words := line.split()) == 2)
-    return int(stats["nr_throttled"]) if stats.get("nr_throttled", "").isdecimal() else None
+    return _numbers(group / "cpu.stat").get("nr_throttled")
 
 
 def _memory(group: Path) -> int | None:
     limit = "".join(_words(group / "memory.max") or _words(group / "memory.limit_in_bytes"))
     return int(limit) if limit.isdecimal() else None
+
+
+def _free_memory(group: Path) -> int | None:
+    """Bytes; pages of files that were not used lately are free, because the kernel drops them if memory is needed."""
+    limit, used = _memory(group), "".join(_words(group / "memory.current") or _words(group / "memory.usage_in_bytes"))
+    if limit is None or limit >= UNLIMITED or not used.isdecimal():
+        return None
+    pages = _numbers(group / "memory.stat")  # in cgroup v1 only the total includes the child groups
+    reclaimable = pages.get("total_inactive_file", pages.get("inactive_file", 0))
+    return max(0, limit - max(0, int(used) - reclaimable))
+
+
+def _numbers(file: Path) -> dict[str, int]:
+    """The numbers of a file by name, one a line."""
+    lines = (line.split() for line in _lines(file))
+    return {words[0]: int(words[1]) for words in lines if len(words) == 2 and words[1].isdecimal()}
 
 
 def _words(file: Path) -> list[str]:

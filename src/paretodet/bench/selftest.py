@@ -111,15 +111,16 @@ def twin_difference_pct(first: Sequence[float], second: Sequence[float]) -> floa
 
 
 def _measure(plan: Plan, notify: Notify) -> tuple[list[MeasurementState], list[MeasurementState], MeasurementState]:
-    """One block of two sets of identical candidates and the wait, in fresh processes and random order."""
+    """Measures two sets of identical candidates and the wait in random order, in one block if memory allows."""
     images = draw_images(plan.seed, 1)
     twins = [MeasurementState(job=Job(name="twin", make=Reference), images=images) for _ in range(2 * TWIN_PROCESSES)]
     wait = MeasurementState(job=Job(name=BusyWait.name, make=BusyWait), images=images)
     random = np.random.default_rng(plan.seed)
-    run_block([*twins, wait], plan, random, lambda name, phase: notify(name, "self-test"))
-    if failed := [state for state in (*twins, wait) if not state.raw]:
-        reason = words(failed[0].error or "too little free memory")
-        raise SelfTestError(f"{failed[0].job.name} could not be measured: {reason}")
+    states = [*twins, wait]
+    while states:  # those that did not fit in memory run again
+        states = run_block(states, plan, random, lambda name, phase: notify(name, "self-test"))
+    if failed := [state for state in (*twins, wait) if state.error is not None]:
+        raise SelfTestError(f"{failed[0].job.name} could not be measured: {words(failed[0].error)}")
     return twins[:TWIN_PROCESSES], twins[TWIN_PROCESSES:], wait
 
 

@@ -99,7 +99,7 @@ class MeasuredCandidate:
         for module in job.imports:
             with suppress(ModuleNotFoundError):  # `make` raises an error that says what to install
                 importlib.import_module(module)
-        self.next_batch, self.max_clock_mhz = 0, 0.0
+        self.next_batch = 0
         self.calls: list[Call] = []
         self.cpu_after_calls: list[float] = []
         self.idle: list[tuple[float, BackgroundUsage]] = []
@@ -164,7 +164,7 @@ class MeasuredCandidate:
             "joules": joules,
             "watch": describe(sample),
             "contended": sample.contended(),
-            "throttled": sample.throttled(self._highest_clock(sample.clock_mhz)),
+            "throttled": sample.throttled(self.watch.highest_mhz),
         }
 
     def close(self, stages: bool = True) -> dict[str, Any]:
@@ -178,7 +178,13 @@ class MeasuredCandidate:
         }
         self.peak.close()
         stages_ms = self._stages() if stages else None
-        return {**memory, "host_bound": host_bound(self.calls), "stages_ms": stages_ms, "metered": self._metered()}
+        return {
+            **memory,
+            "host_bound": host_bound(self.calls),
+            "stages_ms": stages_ms,
+            "metered": self._metered(),
+            "unwatched": self.watch.unwatched,  # with what was not reported in any burst
+        }
 
     def profile(self, calls: int) -> dict[str, Any]:
         """The times of the candidate's layers in the first batch."""
@@ -295,10 +301,6 @@ class MeasuredCandidate:
 
     def _above_baseline(self) -> float:
         return max(0.0, self.peak.mib() - self.baseline)
-
-    def _highest_clock(self, mhz: float | None) -> float | None:
-        self.max_clock_mhz = max(self.max_clock_mhz, mhz or 0.0)
-        return self.max_clock_mhz or None
 
 
 def _unpack(parcel: bytes) -> Job:

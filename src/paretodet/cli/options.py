@@ -369,7 +369,7 @@ Processes = Annotated[
     Option(
         "--processes",
         min=2,
-        help="Minimum number of processes per candidate.",
+        help="Minimum number of processes per candidate; 2 for those whose calls take over 0.6 s.",
         show_default="3; 2 for slow ones, or for more than 12",
     ),
 ]

@@ -23,7 +23,9 @@ except ImportError as error:
 (cv2 if hasattr(cv2, "setLogLevel") else cv2.utils.logging).setLogLevel(0)  # silent: problems are reported as errors
 
 RATE = 25.0  # frames per second if the file states none
-MIN_RATE, MAX_RATE = 0.1, 1000.0  # a stated rate outside of these is ignored
+MIN_RATE, MAX_RATE = 0.1, 1000.0  # a rate outside of these is ignored
+PROBED = 10  # frames at the start whose times are compared with the stated rate
+MAX_FACTOR = 2.0  # between the two: a stated average over the whole file may differ from that of the first frames
 RETRIES = 1000  # frames that are tried after one that cannot be decoded
 CODEC = cv2.VideoWriter.fourcc(*"mp4v")  # MPEG-4 Part 2, whose patents have expired
 
@@ -41,10 +43,11 @@ class Video:
 
     def __init__(self, path: Path, capture: Any) -> None:
         self._path, self._capture = path, capture
-        stated = capture.get(cv2.CAP_PROP_FPS)
-        self.rate = stated if MIN_RATE <= stated <= MAX_RATE else RATE  # frames per second, on average
-        self.frames = max(int(capture.get(cv2.CAP_PROP_FRAME_COUNT)), 0)  # as the file states; 0 if it does not
         self._check(capture.get(cv2.CAP_PROP_FRAME_WIDTH), capture.get(cv2.CAP_PROP_FRAME_HEIGHT))
+        with _captured(path) as probe:
+            self.rate = _rate(stated := capture.get(cv2.CAP_PROP_FPS), _measured_rate(probe))  # frames a second
+        count = capture.get(cv2.CAP_PROP_FRAME_COUNT) if self.rate == stated else 0  # may be computed from the rate
+        self.frames = max(int(count), 0)  # as the file states; 0 if it does not
 
     def __iter__(self) -> Iterator[Frame]:
         number = 0
@@ -73,14 +76,11 @@ def opened(path: Path) -> Iterator[Video]:
         raise ImageError(f"{path}: cannot be read ({error})") from error
     if lacks:
         raise ImageError(f"{path}: cut short, {lacks} bytes are missing at its end")
-    capture = cv2.VideoCapture(str(path.resolve()), cv2.CAP_FFMPEG)
-    try:
+    with _captured(path) as capture:
         if not capture.isOpened():
             raise ImageError(f"{path}: cannot be read as a video")
         capture.set(cv2.CAP_PROP_ORIENTATION_AUTO, 1)
         yield Video(path, capture)
-    finally:
-        capture.release()
 
 
 @contextmanager
@@ -118,8 +118,30 @@ def drawing(path: Path, rate: float) -> Iterator[Callable[[Frame], None]]:
 
 def _count(path: Path) -> int:
     """The number of frames that the file states; 0 if it is no video."""
-    capture = cv2.VideoCapture(str(path), cv2.CAP_FFMPEG)
-    try:
+    with _captured(path) as capture:
         return int(capture.get(cv2.CAP_PROP_FRAME_COUNT))
+
+
+@contextmanager
+def _captured(path: Path) -> Iterator[Any]:
+    capture = cv2.VideoCapture(str(path.resolve()), cv2.CAP_FFMPEG)
+    try:
+        yield capture
     finally:
         capture.release()
+
+
+def _rate(stated: float, measured: float | None) -> float:
+    """The stated rate, unless the frames come at another one: a file may state its unit of time as its rate."""
+    is_stated, is_measured = (MIN_RATE <= (rate or 0.0) <= MAX_RATE for rate in (stated, measured))
+    if measured is None or not is_measured:
+        return stated if is_stated else RATE
+    return stated if is_stated and 1 / MAX_FACTOR <= stated / measured <= MAX_FACTOR else measured
+
+
+def _measured_rate(capture: Any) -> float | None:
+    """Frames per second by the times of the first frames; None if they have none."""
+    times = list[float]()
+    while len(times) < PROBED and capture.grab():
+        times.append(capture.get(cv2.CAP_PROP_POS_MSEC) / 1000)
+    return (len(times) - 1) / (times[-1] - times[0]) if times and times[-1] > times[0] else None

@@ -15,6 +15,7 @@ MAX_CAUSE = 60  # characters of a short cause
 SHORT_CAUSES = (  # sentences of the contention watch -> a few words, the most informative first
     (re.compile(r"other processes used (\d+ % of a core(?:, mostly [\w.+-]+)?)"), r"other processes used \1"),
     (re.compile(r"others on the same physical cores used (\d+ % of a core)"), r"sibling hardware threads used \1"),
+    (re.compile(r"(other work used \d+ % of the GPU)"), r"\1"),
     (re.compile(r"the hypervisor stole (\d+ % of a core)"), r"the hypervisor stole \1"),
     (re.compile(r"the control group's CPU quota ran out"), "the CPU quota ran out"),
     (re.compile(r"(?:tasks|threads) waited for a CPU (\d+ % of the time)"), r"waited for a CPU \1"),

@@ -1,7 +1,8 @@
 """The labels of a training: those it learns from, and those it is validated on."""
 
 import shlex
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,8 @@ from paretodet.labels.read import fingerprint, read_labels, splits
 from paretodet.labels.splits import TRAIN, VAL
 from paretodet.training.config import TrainConfig
 from paretodet.training.validation_labels import check_validation_labels, open_validation_labels, shared_images
+
+OTHER_LABELS = "give other labels with --val FILE"
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -43,12 +46,13 @@ def open_training_data(config: TrainConfig, notify: Callable[[str], None]) -> Tr
 
     Raises ValueError if labels cannot be used, or if several splits of the data could be the training split.
     """
-    split = _split(config.data, config.split, TRAIN)
-    labels = read_labels(config.data, split=split, images=config.images)
+    split, val_split = _split(config.data, config.split, TRAIN), _split(config.val_path, config.val_split, VAL)
+    with _explained(config.data, split, "leave out --data-split"):
+        labels = read_labels(config.data, split=split, images=config.images)
+    _check_training_split(config, split, val_split)
     for sentence in labels.left_out(config.data, config.images):
         notify(f"{sentence}.")
-    val_split = _split(config.val_path, config.val_split, VAL)
-    validation = _validation_labels(config, split, val_split, labels, notify)
+    validation = _validation_labels(config, val_split, labels, notify)
     own_folder = validation is not None and validation.labels.folder != config.images
     return TrainingData(
         path=config.data,
@@ -61,23 +65,18 @@ def open_training_data(config: TrainConfig, notify: Callable[[str], None]) -> Tr
 
 
 def _validation_labels(
-    config: TrainConfig, split: str | None, val_split: str | None, labels: Labels, notify: Callable[[str], None]
+    config: TrainConfig, val_split: str | None, labels: Labels, notify: Callable[[str], None]
 ) -> GroundTruth | None:
     """The labels to validate on; None if there are none."""
     path = config.val_path
-    if split is None and config.val is None and val_split is not None:
-        names = ", ".join(splits(path))
-        raise InputError(
-            f"data: {path} has the splits {names}, none named train: choose one with --data-split NAME", "split-unnamed"
-        )
     if val_split is None and config.val is None:
-        command = shlex.join(["paretodet", "split", str(path), "--val", "0.2"])
         notify(
             f"No validation: {path} has no split named val. Give --val LABELS or --val-split NAME, or divide the "
-            f"images: {command}."
+            f"images: {_division(path)}."
         )
         return None
-    validation = open_validation_labels(path, val_split, config.images, beside_data=config.val is None)
+    with _explained(path, val_split, "leave out --val-split" if config.val else OTHER_LABELS):
+        validation = open_validation_labels(path, val_split, config.images, beside_data=config.val is None)
     for sentence in validation.skipped:
         notify(f"Validation: {sentence}.")
     check_validation_labels(validation, path, labels, config.data)
@@ -85,6 +84,41 @@ def _validation_labels(
         total = len(validation.files)
         notify(f"Validation: {shared} of {total} images are also training images, so AP is overestimated.")
     return validation
+
+
+def _check_training_split(config: TrainConfig, split: str | None, val_split: str | None) -> None:
+    """Raises InputError if all images would be trained on, those of the validation split included."""
+    if split is not None or config.val is not None or val_split is None:
+        return
+    if not (names := ", ".join(splits(config.data))):
+        raise _no_splits(config.data, val_split, OTHER_LABELS)
+    raise InputError(
+        f"data: {config.data} has the splits {names}, none named train: choose one with --data-split NAME",
+        "split-unnamed",
+    )
+
+
+@contextmanager
+def _explained(path: Path, split: str | None, way: str) -> Iterator[None]:
+    """Says what to do if the labels have no splits and the named one is not what the file itself is called."""
+    try:
+        yield
+    except InputError as error:
+        if error.id != "split-unknown" or splits(path):
+            raise
+        raise _no_splits(path, split, way) from error
+
+
+def _no_splits(path: Path, split: str | None, way: str) -> InputError:
+    return InputError(
+        f"split: got {split!r:.80}, and {path} has no splits: {way}, or divide the images: {_division(path)}",
+        "split-unknown",
+    )
+
+
+def _division(path: Path) -> str:
+    """The command that divides the images of labels."""
+    return shlex.join(["paretodet", "split", str(path), "--val", "0.2"])
 
 
 def _split(path: Path, given: str | None, usual: tuple[str, ...]) -> str | None:

@@ -10,13 +10,19 @@ import torch
 
 from paretodet.detectors.detector import Detector
 from paretodet.detectors.spec import to_data
-from paretodet.errors import InputError
+from paretodet.errors import InputError, first_line
 from paretodet.schema import convert
 from paretodet.training import checkpoint
 from paretodet.training.checkpoint import Snapshot
 from paretodet.training.distributed import ONE_PROCESS, ProcessGroup
 from paretodet.training.inputs import BatchStream, LabeledBatch, split_batch
-from paretodet.training.memory import MemoryForecast, advice, explain_out_of_memory, forecast
+from paretodet.training.memory import (
+    MemoryForecast,
+    advice,
+    explain_lost_worker,
+    explain_out_of_memory,
+    forecast,
+)
 from paretodet.training.recipe import Recipe
 from paretodet.training.step import Trainer, Update
 
@@ -84,6 +90,7 @@ class CheckpointPolicy:
                 raise InputError(f"{field}: got {getattr(self, field)}, allowed 1 or more", "option-range")
 
 
+@explain_lost_worker()
 def training_loop(
     detector: Detector,
     batches: BatchStream,
@@ -171,6 +178,14 @@ def _update(trainer: Trainer, parts: tuple[LabeledBatch, ...]) -> Update:
             raise
         reason = "with one image a pass on this canvas, a trainable norm gets a single value for each channel"
         raise InputError(f"batch: {reason}; use passes of two images or more", "batch-unfit") from error
+    except RuntimeError as error:
+        from torch._dynamo.exc import TorchDynamoException  # takes a second, and is imported if anything is compiled
+
+        if not isinstance(error, TorchDynamoException):
+            raise
+        reason = first_line(getattr(error, "inner_exception", error))
+        message = f"compile: the loss cannot be compiled ({reason}); leave out --compile"
+        raise InputError(message, "graph-failed") from error
 
 
 def _save(trainer: Trainer, batches: BatchStream, checkpoints: CheckpointPolicy, data: Any) -> Path:

@@ -11,8 +11,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from paretodet.bench.memory import MIB, free_mib
-from paretodet.errors import ErrorId, WithId
+from paretodet.bench.memory import MIB, free_mib, ran_out_of_memory
+from paretodet.errors import ErrorId, WithId, first_line
 from paretodet.loader.batches import canvases
 from paretodet.training.distributed import ProcessGroup
 from paretodet.training.inputs import LabeledBatch, cycle_images, to_device
@@ -22,8 +22,8 @@ from paretodet.types import Images
 
 GIB = 2**30
 TRANSIENT = 2  # copies of the largest tensor, itself and its gradient, beside what the backward pass keeps on a CPU
+LOST_WORKER = "DataLoader worker (pid"  # how torch's error about a process that has ended begins
 SMALLER = "use a smaller canvas, a smaller --width or --precision bf16"
-MESSAGES = ("can't allocate memory", "not enough memory", "out of memory")  # of allocators without an error class
 
 
 class OutOfMemory(WithId, RuntimeError):
@@ -134,11 +134,30 @@ def _remedy(recipe: Recipe, group: ProcessGroup, min_images: int, max_images: in
 
 
 @contextmanager
+def explain_lost_worker() -> Iterator[None]:
+    """Turn the end of a process that loads images into an OutOfMemory that says what to change.
+
+    torch raises it wherever the training is at that moment. Images are passed in shared memory, of which a container
+    has little.
+    """
+    try:
+        yield
+    except RuntimeError as error:
+        if not str(error).startswith(LOST_WORKER):
+            raise
+        reason = first_line(error).rstrip(". ")
+        raise OutOfMemory(
+            f"out of memory: a process that loads images was ended ({reason}); use --workers 0, or in a container more "
+            "shared memory (docker run --shm-size 8g); the checkpoints are unchanged"
+        ) from error
+
+
+@contextmanager
 def _as_out_of_memory(sentence: str) -> Iterator[None]:
     try:
         yield
     except (MemoryError, RuntimeError) as error:
-        if isinstance(error, MemoryError | torch.OutOfMemoryError) or any(text in str(error) for text in MESSAGES):
+        if isinstance(error, MemoryError | torch.OutOfMemoryError) or ran_out_of_memory(str(error)):
             raise OutOfMemory(f"out of memory: {sentence}") from error
         raise
 

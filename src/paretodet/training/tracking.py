@@ -3,13 +3,54 @@
 from collections.abc import Callable
 from pathlib import Path
 
-from paretodet.errors import InputError
+import numpy as np
+
+from paretodet.errors import InputError, first_line
 from paretodet.extras import MissingExtra
-from paretodet.training.log import Tracker
+from paretodet.training.log import Scalars, Tracker
 
 
 class MissingTracker(MissingExtra):
     """The library of a tracker is not installed; the message has the command that installs it."""
+
+
+class GuardedTracker:
+    """A tracker whose errors do not end a training: it is refused if it cannot start, and left out, with one sentence
+    to `notify`, if it fails later.
+    """
+
+    def __init__(self, name: str, tracker: Tracker, notify: Callable[[str], None]):
+        self._name, self._tracker, self._notify = name, tracker, notify
+        self._has_failed = False
+
+    def begin(self, step: int) -> None:
+        """Raises InputError."""
+        try:
+            self._tracker.begin(step)
+        except Exception as error:  # whatever the library raises for its server, a missing account or a full disk
+            self._has_failed = True
+            way = f"start its server, log in to it, or leave out --track {self._name}"
+            raise InputError(
+                f"track: {self._name} cannot start ({first_line(error)}): {way}", "tracker-failed"
+            ) from error
+
+    def scalars(self, step: int, values: Scalars) -> None:
+        self._try(lambda: self._tracker.scalars(step, values))
+
+    def image(self, step: int, name: str, pixels: np.ndarray) -> None:
+        self._try(lambda: self._tracker.image(step, name, pixels))
+
+    def close(self) -> None:
+        self._try(self._tracker.close)
+
+    def _try(self, record: Callable[[], None]) -> None:
+        if self._has_failed:
+            return
+        try:
+            record()
+        except Exception as error:
+            self._has_failed = True
+            self._notify(f"Tracker {self._name} failed and is left out from now on: {first_line(error)}.")
 
 
 def open_tracker(name: str, folder: Path) -> Tracker:
