@@ -7,6 +7,7 @@ import pytest
 import torch
 from PIL import Image
 
+from labeled_sets import BOXES, SOUND
 from paretodet.bench.candidate import ModelInfo
 from paretodet.evaluation.errors import CAUSES
 from paretodet.labels.rle import encode
@@ -217,5 +218,38 @@ def test_evaluate_takes_a_candidate_or_a_file(labels, folder, tmp_path):
     by_candidate = evaluate(Sure(), str(labels), image_root=folder, out=tmp_path / "r.json")
     by_file = evaluate(tmp_path / "r.json", labels, voc_ap=True)
     assert by_candidate.boxes == by_file.boxes and by_candidate.voc is None and by_file.voc is not None
+    assert evaluate(str(tmp_path / "r.json"), labels, image_root=folder).boxes == by_file.boxes
     with pytest.raises(ValueError, match=r"\[option-conflict\]"):
-        evaluate(str(tmp_path / "r.json"), labels, image_root=folder)
+        evaluate(str(tmp_path / "r.json"), labels, names=("car",))
+
+
+@pytest.mark.parametrize("form", ["openimages", "csv", "fiftyone"])
+def test_labels_without_sizes_find_the_images_of_results_in_a_given_folder(tmp_path, form):
+    """The sizes of the images are those of their files."""
+    SOUND[form](tmp_path / "set")
+    pictures = {"openimages": "val", "csv": "images", "fiftyone": "data"}[form]
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "set" / pictures).rename(tmp_path / "photos" / pictures)
+    without_sizes(tmp_path / "set")
+    found = [
+        {"file_name": f"val{n}.jpg", "category_id": label, "bbox": [x, y, x2 - x, y2 - y], "score": 0.9}
+        for n in range(6)
+        for label, (x, y, x2, y2) in BOXES
+    ]
+    if form != "openimages":  # their classes are in alphabetical order
+        found = [row | {"category_id": 1 - row["category_id"]} for row in found]
+    results = write(tmp_path / "r.json", found)
+    with pytest.raises(ValueError, match=r"\[labels-none\]"):
+        evaluate(results, tmp_path / "set", split="val")
+    scored = evaluate(results, tmp_path / "set", image_root=tmp_path / "photos", split="val")
+    assert scored.boxes.whole.ap == pytest.approx(100) and scored.labels["images"] == 6
+
+
+def without_sizes(folder):
+    """Of a table and of samples, if there are any."""
+    for path in folder.glob("*_labels.csv"):
+        lines = [line.split(",") for line in path.read_text().splitlines()]
+        path.write_text("\n".join(",".join([line[0], *line[3:]]) for line in lines))
+    for path in folder.glob("samples.json"):
+        samples = json.loads(path.read_text())["samples"]
+        path.write_text(json.dumps({"samples": [each | {"metadata": None} for each in samples]}))

@@ -12,11 +12,13 @@ from paretodet.errors import InputError
 from paretodet.evaluation import coco, voc
 from paretodet.evaluation.checks import check_results
 from paretodet.evaluation.coco import CocoScores, Scores
+from paretodet.evaluation.coverage import missing_images
 from paretodet.evaluation.curves import RECALLS, best_threshold, sampled
 from paretodet.evaluation.errors import CAUSES, Errors, errors
 from paretodet.evaluation.files import read_results
 from paretodet.evaluation.ground_truth import GroundTruth, read_ground_truth
 from paretodet.evaluation.matching import SIZES
+from paretodet.evaluation.misplaced import check_places
 from paretodet.evaluation.pairing import pair_results
 from paretodet.labels.model import Labels, Purpose
 from paretodet.reading import sha256
@@ -57,8 +59,8 @@ def evaluate(
     """Scores a candidate, or a file of COCO results, on `labels`, a file or folder in any
     supported format.
 
-    `image_root`, `names` and `out` are for a candidate only, see `evaluate_candidate`. Raises ValueError for a file
-    that is missing or not in its format.
+    `image_root` is the folder of the images, if it is not near the labels; `names` and `out` are for a candidate only,
+    see `evaluate_candidate`. Raises ValueError for a file that is missing or not in its format.
 
     >>> import paretodet
     >>> round(paretodet.evaluate("results.json", "labels.json").boxes.whole.ap)
@@ -69,25 +71,35 @@ def evaluate(
     """
     options: dict[str, Any] = {"split": split, "with_errors": with_errors, "voc_ap": voc_ap}
     if isinstance(subject, str | Path):
-        if image_root or names or out:
-            message = "evaluate: image_root, names and out are for a candidate, and a results file was given"
+        if names or out:
+            message = "evaluate: names and out are for a candidate, and a results file was given"
             raise InputError(message, "option-conflict")
-        return evaluate_file(Path(subject), Path(labels), **options)
+        return evaluate_file(Path(subject), Path(labels), image_root, **options)
     options |= {"names": names, "out": out, "on_progress": on_progress}
     return evaluate_candidate(subject, Path(labels), image_root, **options)
 
 
 def evaluate_file(
-    results: Path, labels: Path, *, split: str | None = None, with_errors: bool = False, voc_ap: bool = False
+    results: Path,
+    labels: Path,
+    image_root: Path | None = None,
+    *,
+    split: str | None = None,
+    with_errors: bool = False,
+    voc_ap: bool = False,
 ) -> Evaluation:
     """Scores a COCO results file on labels, or on one `split` of them.
 
+    `image_root` is the folder of the images, which some labels need for their sizes, if it is not near the labels.
     `with_errors` adds the causes of lost AP, `voc_ap` the AP of Pascal VOC. Raises ValueError if either file is
-    missing, too large or not in its format.
+    missing, too large or not in its format, or if the boxes show that the results mean other categories, images or
+    units than they state.
     """
-    known = read_ground_truth(labels, split=split, purpose=Purpose.SCORE)
+    known = read_ground_truth(labels, split=split, images=image_root, purpose=Purpose.SCORE)
     rows, notes = pair_results(read_results(results), known.labels)
     check_results(rows, known.labels)
+    notes += check_places(rows, known.labels)
+    notes += missing_images(rows, known.labels, labels, split=split, images=image_root)
     subject = {"file": results.name, "sha256": sha256(results), "paired": list(notes)}
     return _evaluation(subject, known, rows, with_errors=with_errors, voc_ap=voc_ap)
 

@@ -120,7 +120,7 @@ def test_options_that_finished_results_do_not_use_are_refused(run, files):
     assert (code, out) == (2, "") and err.count("\n") == 1
     assert "takes no --results-out, --weights, --score" in err and "[option-conflict]" in err
     for option, value in (("--nms", 0.5), ("--fit", "stretch"), ("--classes", "c.txt"), ("--device", "cpu"),
-                          ("--precision", "fp32"), ("--image-root", "."), ("--score", 0)):  # fmt: skip
+                          ("--precision", "fp32"), ("--score", 0)):  # fmt: skip
         code, _, err = run(*line, option, value)
         assert code == 2 and f"takes no {option}" in err
     assert "--untrained" in run(*line, "--untrained")[2]
@@ -193,3 +193,20 @@ def test_a_detector_on_a_folder_of_labels_and_what_to_type_next(run, files, tmp_
     assert err.splitlines()[-1] == f"Next: paretodet detect judged_guest:make --trust --data {files[1]}"
     assert run("--results", "r.json", "--data", files[1])[2].splitlines()[-1].endswith("--errors")
     assert run("--results", "r.json", "--data", files[1], "--errors")[2].splitlines()[-1].endswith("--plot errors.png")
+
+
+def test_results_take_the_folder_of_the_images(run, files, tmp_path):
+    (tmp_path / "labels.csv").write_text("filename,class,xmin,ymin,xmax,ymax\na.png,car,2,3,22,13\n")
+    (tmp_path / "elsewhere/photos").mkdir(parents=True)
+    Image.new("RGB", (40, 30)).save(tmp_path / "elsewhere/photos/a.png")
+    files[0].write_text(json.dumps([{"file_name": "a.png", "category_id": 0, "bbox": [2, 3, 20, 10], "score": 0.5}]))
+    (tmp_path / "set").mkdir()
+    (tmp_path / "labels.csv").rename(tmp_path / "set/labels.csv")
+    line = ("--results", files[0], "--data", "set/labels.csv")
+    assert "[labels-none]" in run(*line)[2]
+    code, out, err = run(*line, "--image-root", "elsewhere", "--json")
+    assert code == 0 and json.loads(out)["ap"] == pytest.approx(100), err
+    _, _, err = run(*line, "--image-root", "elsewhere")
+    assert err.splitlines()[-1].endswith("--data set/labels.csv --image-root elsewhere --errors")
+    (tmp_path / "data.yaml").write_text("train: set\nnames: [car]\n")
+    assert "[option-conflict]" in run("--results", files[0], "--data", "data.yaml", "--image-root", "elsewhere")[2]

@@ -4,6 +4,7 @@ import contextlib
 import copy
 import io
 
+import numpy as np
 from hypothesis import strategies as st
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
@@ -55,3 +56,32 @@ FREE_LABELS = st.lists(st.tuples(IMAGE, CATEGORY, FREE, st.booleans()), min_size
 FREE_RESULTS = st.lists(
     st.tuples(IMAGE, CATEGORY, FREE, st.floats(0.01, 1)), min_size=1, max_size=14, unique_by=lambda row: row[3]
 ).map(results)
+
+
+def spread(categories, *, size=(1920, 1080), sides=(20, 40), images=20, seed=0):
+    """COCO's labels with an object of each of these (id -> name), one after another, in `images` images, and another of
+    the next: places and sides are random; `size` is width and height, `sides` are the least and the most.
+    """
+    chance, (width, height) = np.random.default_rng(seed), size
+    ids, rows = list(categories), []
+    for n in range(2 * images):
+        w, h = chance.uniform(*sides, 2)
+        box = [chance.uniform(0, width / 2 - w) + width / 2 * (n % 2), chance.uniform(0, height - h), w, h]
+        rows.append((n // 2, ids[n % len(ids)], [round(float(each), 2) for each in box]))
+    return {
+        "images": [{"id": i, "file_name": f"{i}.jpg", "width": width, "height": height} for i in range(images)],
+        "categories": [{"id": key, "name": name} for key, name in categories.items()],
+        "annotations": [
+            {"id": n, "image_id": i, "category_id": c, "bbox": box, "area": box[2] * box[3], "iscrowd": 0}
+            for n, (i, c, box) in enumerate(rows, 1)
+        ],
+    }
+
+
+def perfect(truth, *, number=lambda key: key, box=lambda x, y, w, h: [x, y, w, h], score=0.9):
+    """A row for every object; `number` of its category's id, and what `box` makes of its box."""
+    return [
+        {"image_id": row["image_id"], "category_id": number(row["category_id"]), "bbox": box(*row["bbox"])}
+        | {"score": score}
+        for row in truth["annotations"]
+    ]

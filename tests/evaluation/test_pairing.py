@@ -5,11 +5,12 @@ from unicodedata import normalize
 
 import numpy as np
 import pytest
+from evaluation_sets import known, perfect, spread
 from PIL import Image
 
 from labeled_sets import BOXES, NAMES, SOUND
 from paretodet.evaluation.checks import check_results
-from paretodet.evaluation.pairing import pair_results
+from paretodet.evaluation.pairing import BY_STEM, pair_results
 from paretodet.labels.read import read_labels
 from paretodet.scoring import evaluate_file
 
@@ -233,3 +234,80 @@ def test_a_detector_that_takes_all_for_one_class_is_scored(tmp_path):
     labels = yolo(tmp_path / "set")
     found = [row | {"category_id": 1} for row in rows(image_id=str)]
     assert 0 < ap(tmp_path, labels, found)[0] < 100
+
+
+SPARSE = (1, 2, 3, 4, 6, 7, 9, 12, 13, 15)  # numbers in the names of files, of which the ids are the places
+
+
+def placed(names, *, same=False):
+    """COCO's labels with ids from 0 in this order of the files, and a row for every object, by the name."""
+    truth = spread({1: "car"}, images=len(names))
+    for image, name in zip(truth["images"], names, strict=True):
+        image["file_name"] = name
+    if same:
+        for row in truth["annotations"]:
+            row["bbox"] = truth["annotations"][row["id"] % 2]["bbox"]
+    return known(truth), dict(zip(names, perfect(truth)[::2], strict=True))
+
+
+def images_of(labels, found):
+    paired = pair_results(found, labels)
+    return [row["image_id"] for row in paired.rows], paired.notes
+
+
+@pytest.mark.parametrize("of", ["{:06d}", "{:06d}.jpg", "{:06d}.png", "{}"])
+def test_a_text_that_is_a_name_is_no_id(of):
+    """As labels that were made from Pascal VOC's have ids."""
+    names = [f"{number:06d}.jpg" for number in SPARSE]
+    labels, true = placed(names)
+    found = [true[name] | {"image_id": of.format(number)} for name, number in zip(names, SPARSE, strict=True)]
+    assert images_of(labels, found)[0] == list(range(10))
+
+
+@pytest.mark.parametrize("kind", [int, str, float])
+def test_where_numbers_are_ids_and_names_the_boxes_decide(kind):
+    """As YOLOv5 writes image_id: the number in the name; the ids are in alphabetical order: 0, 1, 10, 11, 2, ..."""
+    numbers = sorted(range(12), key=str)
+    labels, true = placed([f"{number}.jpg" for number in numbers])
+    by_stem = [true[f"{number}.jpg"] | {"image_id": kind(number)} for number in numbers]
+    by_id = [row | {"image_id": kind(place)} for place, row in enumerate(by_stem)]
+    assert images_of(labels, by_stem) == (list(range(12)), (BY_STEM,))
+    assert images_of(labels, by_id) == (list(range(12)), ())
+    with pytest.raises(ValueError, match="write file_name into every row") as refused:
+        pair_results(by_stem[:6] + by_id[6:], labels)
+    assert refused.value.id == "labels-image-unknown"
+    named = [row | {"file_name": f"{number}.jpg"} for number, row in zip(numbers, by_id, strict=True)]
+    assert images_of(labels, named[:6] + by_id[6:]) == (list(range(12)), ())
+
+
+def test_where_the_boxes_do_not_tell_numbers_are_ids():
+    """A camera that stands still sees one picture; boxes of nothing lie on nothing."""
+    numbers = sorted(range(12), key=str)
+    labels, true = placed([f"{number}.jpg" for number in numbers], same=True)
+    found = [row | {"image_id": number} for number, row in zip(numbers, true.values(), strict=True)]
+    assert images_of(labels, found) == (numbers, ())
+    labels, true = placed([f"{number}.jpg" for number in numbers])
+    found = [
+        row | {"image_id": number, "bbox": [0, 0, 1, 1]} for number, row in zip(numbers, true.values(), strict=True)
+    ]
+    assert images_of(labels, found) == (numbers, ())
+
+
+def test_a_text_that_names_two_images_is_refused_though_its_number_is_an_id():
+    labels, true = placed(["a/0001.jpg", "b/0001.jpg", "b/0002.jpg"])
+    with pytest.raises(ValueError, match="'0001' names several images"):
+        pair_results([true["a/0001.jpg"] | {"image_id": "0001"}], labels)
+
+
+@pytest.mark.parametrize("empty", [[], None, [[]], {"counts": ""}])
+def test_boxes_are_scored_where_some_outlines_are_empty(tmp_path, empty):
+    """As of objects that are too small for a mask."""
+    square = [[4, 4, 20, 4, 20, 20, 4, 20]]
+    labels = yolo(tmp_path / "set")
+    found = [row | {"segmentation": square if n else empty} for n, row in enumerate(rows(image_id=str))]
+    score, (note,) = ap(tmp_path, labels, found)
+    assert score == 100 and note.startswith("masks are not scored, as 1 of 12 rows")
+    for row in found:
+        del row["bbox"]
+    with pytest.raises(ValueError, match=r"results\[0\]: has no segmentation"):
+        ap(tmp_path, labels, found)

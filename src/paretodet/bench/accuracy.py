@@ -11,6 +11,7 @@ from paretodet.errors import InputError, words
 from paretodet.evaluation.coco import Scores, score
 from paretodet.evaluation.masks import Pasting, segmentations
 from paretodet.images import ImageError, other_size, read_image
+from paretodet.labels.coco_names import id_of
 from paretodet.labels.model import ImageEntry, Labels
 from paretodet.types import Detections
 
@@ -163,17 +164,9 @@ def category_ids(labels: LabelNames, categories: Mapping[int, str]) -> list[int 
     if not labels:
         return [*sorted(categories)]
     id_by_name = {name: key for key, name in categories.items()}
-    ids = [id_by_name.get(label or "", id_by_name.get(SYNONYMS.get(label or "", ""))) for label in labels]
+    ids = [id_of(label or "", id_by_name) for label in labels]
     if all(category_id is None for category_id in ids):
         raise InputError(
             f"labels: none of {', '.join(map(str, labels[:3]))}, ... is a category of the labels", "label-unknown"
         )
     return ids
-
-
-# Darknet and Pascal VOC have other names for six of COCO's categories. An exact match of names has precedence.
-SYNONYMS = {
-    "motorbike": "motorcycle", "aeroplane": "airplane", "sofa": "couch", "pottedplant": "potted plant",
-    "diningtable": "dining table", "tvmonitor": "tv",
-}  # fmt: skip
-SYNONYMS |= {name: synonym for synonym, name in SYNONYMS.items()}

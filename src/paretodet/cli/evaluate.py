@@ -39,8 +39,8 @@ def evaluate(
         check_plot(plot)
     scoring: dict[str, Any] = {"split": data_split, "with_errors": errors or plot is not None, "voc_ap": voc}
     if results:
-        _refuse({"untrained": untrained, "image-root": image_root, "results-out": results_out} | given)
-        evaluation = evaluate_file(results, data, **scoring)
+        _refuse({"untrained": untrained, "results-out": results_out} | given)
+        evaluation = evaluate_file(results, data, image_root, **scoring)
     else:
         assert name
         if results_out:
@@ -57,8 +57,8 @@ def evaluate(
         _show(evaluation)
     if plot:
         _draw(evaluation, plot)
-    where = {"data": data, "data_split": data_split}
-    more = {"image_root": image_root, "untrained": untrained} | given
+    where = {"data": data, "data_split": data_split, "image_root": image_root}
+    more = {"untrained": untrained} | given
     if name or not plot:
         _next(name, results_out or results, where, more, errors=scoring["with_errors"])
 
@@ -106,9 +106,9 @@ def _next(name: str | None, results: Path | None, where: dict[str, Any], more: d
     if results and not (name and errors):
         note_next("evaluate", results=results, **where, errors=not errors, plot="errors.png" if errors else None)
     elif errors:
-        images = more["image_root"]  # `detect` has no --image-root: it takes the folder as IMAGE
+        images = where["image_root"]  # `detect` has no --image-root: it takes the folder as IMAGE
         words, labels = ([name, images], {}) if images else ([name], where)
-        note_next("detect", *words, **{key: value for key, value in more.items() if key != "image_root"}, **labels)
+        note_next("detect", *words, **more, **labels)
     else:
         note_next("evaluate", name, **more, **where, errors=True)
 

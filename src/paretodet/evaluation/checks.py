@@ -12,6 +12,10 @@ from paretodet.labels.rle import pack
 
 Row = dict[str, Any]
 MAX_NUMBER = 1e18  # px or px²: no product of two coordinates overflows
+UNKNOWN = {
+    "image_id": "write file_name into every row, or leave out the rows of other images",
+    "category_id": "write category_name into every row, or leave out the rows of other categories",
+}
 
 
 def check_results(results: Sequence[Row], labels: Labels) -> None:
@@ -103,7 +107,7 @@ def _known(rows: Sequence[Row], name: str, ids: set[int], what: str) -> None:
     if strange := set(values) - ids:
         kind = name.removesuffix("_id")
         raise InputError(
-            f"{name}: {min(strange)} of the {what} is no {kind} of the labels, which have {len(ids)}",
+            f"{name}: {min(strange)} of the {what} is no {kind} of the labels, which have {len(ids)}: {UNKNOWN[name]}",
             "labels-image-unknown" if kind == "image" else "label-unknown",
         )
 

@@ -108,7 +108,9 @@ class ImageIndex:
         if stated is not None:
             return stated
         if name is None:
-            raise InputError("its size is not stated, and there is no image file to read it from", "image-missing")
+            raise InputError(
+                f"its size is not stated, and no image in {self.folder} or below has its name", "image-missing"
+            )
         return read_size(self.folder / name)
 
     @cached_property

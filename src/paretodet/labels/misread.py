@@ -115,7 +115,8 @@ def _from_center(numbers: np.ndarray) -> np.ndarray:
     return np.hstack([numbers[:, :2] - numbers[:, 2:] / 2, numbers[:, :2] + numbers[:, 2:] / 2])
 
 
-def _exchanged(read: Corners) -> Corners:
+def exchanged(read: Corners) -> Corners:
+    """Of numbers that have y before x."""
     return lambda numbers: read(numbers[:, [1, 0, 3, 2]])
 
 
@@ -132,6 +133,6 @@ NAMES: dict[Form, str] = {
 }
 OTHERS: dict[Form, dict[str, Corners]] = {
     form: {NAMES[other]: READ[other] for other in NAMES if other != form}
-    | {f"{NAMES[form]}, y before x, or the images' sizes are width before height": _exchanged(READ[form])}
+    | {f"{NAMES[form]}, y before x, or the images' sizes are width before height": exchanged(READ[form])}
     for form in NAMES
 }
