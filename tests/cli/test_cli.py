@@ -19,7 +19,7 @@ from PIL import Image
 
 from paretodet import default_weights
 from paretodet.bench.job import Job, Plan
-from paretodet.cli import app, label_options, options, parsing, place_options, training_options, weights_options
+from paretodet.cli import app, label_options, main, options, parsing, place_options, training_options, weights_options
 from paretodet.cli.candidate import OPTIONS
 from paretodet.loader.shapes import Shapes
 from paretodet.records.columns import LONG_FIELDS
@@ -210,6 +210,28 @@ def test_frontier_notes_mixed_splits_and_takes_one_if_given(measured: Run) -> No
     assert [member["name"] for member in json.loads(out)["members"]] == ["hf:d_fine-n"]
     _, out, _ = measured("frontier")
     assert "hf:d_fine-n" in out
+
+
+@pytest.mark.parametrize("gain", ["mask_ap", "mask_ap50", "-memory_infer_mib", "-parameters", "-energy_j"])
+def test_a_frontier_of_a_gain_that_one_row_lacks_names_the_row(gain: str, run: Run) -> None:
+    field = gain.removeprefix("-")
+    about = {"run": "r", "at": "2030-01-01", "latency_ms_p50": 10.0, "ap": 20.0, "ap_split": "val2017"}
+    known: dict[str, Any] = {field: 5 if field == "parameters" else 5.0}
+    for name, more in (("mask_rcnn", known), ("ssd", {})):
+        Store("paretodet.db").append(with_id(Measurement(id="", name=name, artefact=name, **about, **more)))
+    code, out, err = run("frontier", "--gain", gain)
+    assert code == 0 and "mask_rcnn" in out and "Not compared (no known " in err and ": ssd; " in err
+    assert "paretodet: " not in err
+
+
+@pytest.mark.parametrize("kind", [KeyError, IndexError])
+def test_a_mistake_in_the_code_is_no_bad_input(kind: type[Exception], monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails() -> None:
+        raise kind("ap")
+
+    monkeypatch.setattr("paretodet.cli.app", fails)
+    with pytest.raises(kind):
+        main()
 
 
 def test_recommend_answers_a_budget(measured: Run) -> None:
