@@ -281,6 +281,33 @@ def test_reproduce_runs_code_only_if_the_user_trusts_it(run: Run, guest: str, mo
     assert code == 0 and Store("paretodet.db").get(json.loads(out)["again"]).job == row.job
 
 
+def test_a_row_of_a_file_is_measured_again_into_the_default_store(measured: Run) -> None:
+    (first, *_) = Store("paretodet.db").rows()
+    assert measured("store", "copy", "paretodet.db", "rows.jsonl")[0] == 0
+    text = Path("rows.jsonl").read_text()
+    for path in Path().glob("paretodet.db*"):
+        path.unlink()
+    code, out, err = measured("reproduce", first.id, "--store", "rows.jsonl", "--json")
+    again = json.loads(out)["again"]
+    assert code == 0 and f"{again}, in paretodet.db" in err
+    assert [row.id for row in Store("paretodet.db").rows()] == [again] and Path("rows.jsonl").read_text() == text
+
+
+def test_a_row_that_nothing_can_be_compared_with_is_not_measured_again(
+    measured: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (first, *_) = Store("paretodet.db").rows()
+    broken = with_id(replace(first, run="single", processes=1))
+    Store("paretodet.db").append(broken)
+
+    def never(*_: Any, **__: Any) -> Iterator[Measurement]:
+        raise AssertionError("nothing is measured")
+
+    monkeypatch.setattr(measuring, "measure", never)
+    code, out, err = measured("reproduce", broken.id)
+    assert code == 2 and out == "" and "[row-incomplete]" in err
+
+
 def test_report_writes_the_page(measured: Run) -> None:
     code, out, _ = measured("report", "--out", "page.html")
     assert code == 0 and out.strip() == "page.html"
