@@ -154,6 +154,28 @@ def test_only_known_places_and_names_are_taken(bench: Bench, tmp_path: Path) -> 
             bench.measure(ALL, name)
 
 
+def test_two_bundles_whose_folders_are_called_alike_are_both_measured(bench: Bench) -> None:
+    names = [str(bench.folder / kind / "ssd") for kind in ("onnx", "openvino")]
+    for name, side in zip(names, (96, 64), strict=True):
+        Path(name).parent.mkdir()
+        write_grid(Path(name), Stretch(height=side, width=side), side=side)
+    body = "for sha, name in asked('all')['bundles'].items():\n    "
+    body += "send(row=row('yolo_v3_tiny-96', job={'name': name, 'bundle': sha}))\nsend(end=True)"
+    rows = bench.measure(body, *names)
+    assert bench.notes == [] and {row.job["bundle"] for row in rows} == set(bundles_of(Request(names=tuple(names))))
+    assert [row.job["name"] for row in rows] == ["ssd", "ssd"] and len(bench.store.rows()) == 2
+
+
+def test_equal_bundles_in_two_folders_are_one(bench: Bench) -> None:
+    for name in ("one", "two"):
+        write_grid(bench.folder / name, Stretch(height=96, width=96))
+    body = "assert len(set(asked('all')['names'])) == len(request['names']) == len(request['bundles']) == 1\n"
+    body += "((sha, name),) = request['bundles'].items()\nassert request['names'] == [sha]\n"
+    body += "send(row=row('yolo_v3_tiny-96', job={'name': name, 'bundle': sha}))\nsend(end=True)"
+    (row,) = bench.measure(body, str(bench.folder / "one"), str(bench.folder / "two"))
+    assert row.job["name"] in ("one", "two") and bench.notes == []
+
+
 def test_the_path_of_python_is_named(bench: Bench) -> None:
     place = place_of("ssh:me@board", python="/opt/my python")
     assert place == SshPlace("me@board", "/opt/my python")
