@@ -44,7 +44,7 @@ def main() -> None:
     measured = options.rows or tables.count(parser, options.share, len(table.values))
     if not 3 <= measured < len(table.values):
         parser.error(f"{measured} of {len(table.values)} rows leave nothing to learn or to predict")
-    result = {"rows": len(table.values), "measured": measured, "seeds": options.seeds}
+    result = {"rows": len(table.values), "left_out": table.left_out, "measured": measured, "seeds": options.seeds}
     result |= evaluate(table, measured=measured, seeds=options.seeds)
     if options.compare:
         result["median_error_pct_of"] = compare(table, measured=measured, seeds=options.seeds)
@@ -107,8 +107,13 @@ def design(features: Features) -> Numbers:
     """[N, D] numbers, their products, and a column for each category."""
     numbers = standard(features)
     rows, columns = np.triu_indices(numbers.shape[1])
+    return np.column_stack([numbers, numbers[:, rows] * numbers[:, columns], words(features)])
+
+
+def words(features: Features) -> Numbers:
+    """[N, W] a column for each category, 1 where a configuration has it; without categories there are no columns."""
     hot = [column[:, None] == np.unique(column) for column in features.categories.T]
-    return np.column_stack([numbers, numbers[:, rows] * numbers[:, columns], *hot]).astype(np.float64)
+    return np.column_stack([np.empty((len(features.categories), 0)), *hot])
 
 
 def power_law(features: Features, rows: Rows, logs: Numbers) -> Numbers:
@@ -151,7 +156,7 @@ def library_process(features: Features, rows: Rows, logs: Numbers) -> Numbers:
     from sklearn.gaussian_process import GaussianProcessRegressor
     from sklearn.gaussian_process.kernels import RBF, ConstantKernel, DotProduct, WhiteKernel
 
-    inputs = np.column_stack([standard(features), design(features)[:, -_categories(features) :]])
+    inputs = np.column_stack([standard(features), words(features)])
     linear = ConstantKernel(1.0) * DotProduct(1.0)
     kernel = linear + ConstantKernel(0.1) * RBF(np.full(inputs.shape[1], 2.0), (0.1, 100)) + WhiteKernel(1e-2)
     process = GaussianProcessRegressor(kernel, normalize_y=True, random_state=0)
@@ -177,10 +182,6 @@ def sum_of_parts(features: Features, rows: Rows, logs: Numbers) -> Numbers:
     """`paretodet.frontier.law` alone; the mean where the features do not state the parts."""
     start = parts(features, rows, np.exp(logs))
     return np.full(len(features.numbers), logs.mean()) if start is None else np.log(start)
-
-
-def _categories(features: Features) -> int:
-    return sum(len(np.unique(column)) for column in features.categories.T)
 
 
 METHODS: dict[str, Method] = {

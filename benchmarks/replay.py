@@ -46,9 +46,13 @@ def main() -> None:
     cost, gain = table.values.T
     if not (cost > 0).all():
         parser.error(f"{options.file}: a value of {options.cost} is not above 0")
+    if not hypervolume(cost, gain, reference=(float(cost.max()), float(gain.min()))) > 0:
+        which = f"costs less than {cost.max():g} {options.cost} and has more than {gain.min():g} {options.gain}"
+        parser.error(f"{options.file}: no row {which}, so that its frontier has no area")
     measured = tables.count(parser, options.share, len(cost))
     runs = [replay(table.features, cost, gain, measured=measured, seed=seed) for seed in range(options.seeds)]
-    result = {"rows": len(cost), "measured": measured, "seeds": options.seeds} | summary(runs)
+    about = {"rows": len(cost), "left_out": table.left_out, "measured": measured, "seeds": options.seeds}
+    result = about | summary(runs)
     text = (f"{name}: {number:.6g}" for name, number in result.items())
     print(json.dumps(result) if options.json else "\n".join(text))
 

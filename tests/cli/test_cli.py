@@ -19,7 +19,7 @@ from PIL import Image
 
 from paretodet import default_weights
 from paretodet.bench.job import Job, Plan
-from paretodet.cli import app, label_options, options, parsing, place_options, training_options, weights_options
+from paretodet.cli import app, label_options, main, options, parsing, place_options, training_options, weights_options
 from paretodet.cli.candidate import OPTIONS
 from paretodet.loader.shapes import Shapes
 from paretodet.records.columns import LONG_FIELDS
@@ -212,6 +212,28 @@ def test_frontier_notes_mixed_splits_and_takes_one_if_given(measured: Run) -> No
     assert "hf:d_fine-n" in out
 
 
+@pytest.mark.parametrize("gain", ["mask_ap", "mask_ap50", "-memory_infer_mib", "-parameters", "-energy_j"])
+def test_a_frontier_of_a_gain_that_one_row_lacks_names_the_row(gain: str, run: Run) -> None:
+    field = gain.removeprefix("-")
+    about = {"run": "r", "at": "2030-01-01", "latency_ms_p50": 10.0, "ap": 20.0, "ap_split": "val2017"}
+    known: dict[str, Any] = {field: 5 if field == "parameters" else 5.0}
+    for name, more in (("mask_rcnn", known), ("ssd", {})):
+        Store("paretodet.db").append(with_id(Measurement(id="", name=name, artefact=name, **about, **more)))
+    code, out, err = run("frontier", "--gain", gain)
+    assert code == 0 and "mask_rcnn" in out and "Not compared (no known " in err and ": ssd; " in err
+    assert "paretodet: " not in err
+
+
+@pytest.mark.parametrize("kind", [KeyError, IndexError])
+def test_a_mistake_in_the_code_is_no_bad_input(kind: type[Exception], monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails() -> None:
+        raise kind("ap")
+
+    monkeypatch.setattr("paretodet.cli.app", fails)
+    with pytest.raises(kind):
+        main()
+
+
 def test_recommend_answers_a_budget(measured: Run) -> None:
     code, out, err = measured("recommend", "--max-ms", 25, "--json")
     answer = json.loads(out)
@@ -257,6 +279,33 @@ def test_reproduce_runs_code_only_if_the_user_trusts_it(run: Run, guest: str, mo
     assert code == 2 and "--trust" in err and "[trust-needed]" in err
     code, out, _ = run("reproduce", row.id, "--trust", "--json")
     assert code == 0 and Store("paretodet.db").get(json.loads(out)["again"]).job == row.job
+
+
+def test_a_row_of_a_file_is_measured_again_into_the_default_store(measured: Run) -> None:
+    (first, *_) = Store("paretodet.db").rows()
+    assert measured("store", "copy", "paretodet.db", "rows.jsonl")[0] == 0
+    text = Path("rows.jsonl").read_text()
+    for path in Path().glob("paretodet.db*"):
+        path.unlink()
+    code, out, err = measured("reproduce", first.id, "--store", "rows.jsonl", "--json")
+    again = json.loads(out)["again"]
+    assert code == 0 and f"{again}, in paretodet.db" in err
+    assert [row.id for row in Store("paretodet.db").rows()] == [again] and Path("rows.jsonl").read_text() == text
+
+
+def test_a_row_that_nothing_can_be_compared_with_is_not_measured_again(
+    measured: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (first, *_) = Store("paretodet.db").rows()
+    broken = with_id(replace(first, run="single", processes=1))
+    Store("paretodet.db").append(broken)
+
+    def never(*_: Any, **__: Any) -> Iterator[Measurement]:
+        raise AssertionError("nothing is measured")
+
+    monkeypatch.setattr(measuring, "measure", never)
+    code, out, err = measured("reproduce", broken.id)
+    assert code == 2 and out == "" and "[row-incomplete]" in err
 
 
 def test_report_writes_the_page(measured: Run) -> None:

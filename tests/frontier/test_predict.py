@@ -88,6 +88,17 @@ def test_draws_have_the_moments_of_the_forecast() -> None:
     np.testing.assert_allclose(every_other, (mean[::2], deviation[::2]))
 
 
+def test_draws_have_the_moments_of_a_forecast_from_values_of_unequal_precision() -> None:
+    features, latency = table()
+    rows = RANDOM.permutation(180)[:40]
+    deviations = np.where(np.arange(40) < 20, 0.3, 0.01)
+    process = fit(features, rows, latency[rows], deviations=deviations)
+    some = process.prospects(features.where(np.arange(0, 180, 7)))
+    drawn, (mean, deviation) = process.draws(some, 4000, np.random.default_rng(0)), process.moments(some)
+    np.testing.assert_allclose(drawn.mean(0), mean, atol=4 * deviation.max() / np.sqrt(4000))
+    np.testing.assert_allclose(drawn.std(0), deviation, rtol=0.06)
+
+
 def test_a_value_of_no_precision_is_learned_from_less() -> None:
     features, latency = table()
     rows = RANDOM.permutation(180)[:30]

@@ -149,6 +149,17 @@ def test_an_older_report_has_no_median() -> None:
     assert (report.memory_load_mib, report.memory_mib) == (4.21094, 46.0859)
 
 
+def test_bundles_whose_folders_are_called_alike_are_both_measured(phone: Phone, tmp_path: Path) -> None:
+    for kind in ("small", "large", "again"):
+        (tmp_path / kind).mkdir()
+    names = [phone._bundle(tmp_path / kind / "ssd", kind.encode()) for kind in ("small", "large")]
+    again = phone._bundle(tmp_path / "again" / "ssd", b"large")  # the same content is the same measurement
+    rows = phone.measure(*names, again)
+    assert [row.job["name"] for row in rows] == ["ssd", "ssd"] and len({row.job["bundle"] for row in rows}) == 2
+    phone.measure(*names, again)
+    assert len(phone.store.rows()) == 2 + 2, "the first run was finished"
+
+
 def test_what_cannot_be_measured_is_one_sentence(phone: Phone, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     onnx = phone._bundle(tmp_path / "onnx", b"\x08\x08", target="onnx")
     for names, options, says in (

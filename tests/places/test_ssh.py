@@ -1,6 +1,7 @@
 """`ssh:HOST` with a stand-in for ssh: what is refused, what is kept, and what the messages say."""
 
 import re
+import shlex
 from pathlib import Path
 
 import pytest
@@ -152,6 +153,54 @@ def test_only_known_places_and_names_are_taken(bench: Bench, tmp_path: Path) -> 
     for name in ("model.onnx", "module:make", str(tmp_path)):
         with pytest.raises(InputError, match=re.escape("makes a bundle")):
             bench.measure(ALL, name)
+
+
+def test_two_bundles_whose_folders_are_called_alike_are_both_measured(bench: Bench) -> None:
+    names = [str(bench.folder / kind / "ssd") for kind in ("onnx", "openvino")]
+    for name, side in zip(names, (96, 64), strict=True):
+        Path(name).parent.mkdir()
+        write_grid(Path(name), Stretch(height=side, width=side), side=side)
+    body = "for sha, name in asked('all')['bundles'].items():\n    "
+    body += "send(row=row('yolo_v3_tiny-96', job={'name': name, 'bundle': sha}))\nsend(end=True)"
+    rows = bench.measure(body, *names)
+    assert bench.notes == [] and {row.job["bundle"] for row in rows} == set(bundles_of(Request(names=tuple(names))))
+    assert [row.job["name"] for row in rows] == ["ssd", "ssd"] and len(bench.store.rows()) == 2
+
+
+def test_equal_bundles_in_two_folders_are_one(bench: Bench) -> None:
+    for name in ("one", "two"):
+        write_grid(bench.folder / name, Stretch(height=96, width=96))
+    body = "assert len(set(asked('all')['names'])) == len(request['names']) == len(request['bundles']) == 1\n"
+    body += "((sha, name),) = request['bundles'].items()\nassert request['names'] == [sha]\n"
+    body += "send(row=row('yolo_v3_tiny-96', job={'name': name, 'bundle': sha}))\nsend(end=True)"
+    (row,) = bench.measure(body, str(bench.folder / "one"), str(bench.folder / "two"))
+    assert row.job["name"] in ("one", "two") and bench.notes == []
+
+
+@pytest.mark.parametrize(
+    ("given", "there"),
+    [
+        ("~/bench/bin/python", "bench/bin/python"),
+        ("~/python 3", "./'python 3'"),
+        ("bench/bin/python", "bench/bin/python"),
+        ("python3.12", "python3.12"),
+        ("/opt/~me/python", "'/opt/~me/python'"),
+    ],
+)
+def test_a_path_of_python_begins_in_the_home_folder(given: str, there: str, bench: Bench) -> None:
+    place = place_of("ssh:board", python=given)
+    assert isinstance(place, SshPlace)
+    body = f"folder = {str(bench.folder)!r}\nopen(folder + '/said', 'w').write(sys.argv[-1])\n{ALL}"
+    stand_ins.ssh(bench.folder / "bin", body, bench.monkeypatch)
+    assert list(measure_at(place, Request(names=(FIRST,), plan=Plan()), store=bench.store))
+    said = (bench.folder / "said").read_text()
+    assert shlex.split(said) == [*shlex.split(there), "-m", "paretodet.places.runner"]
+
+
+@pytest.mark.parametrize("python", ["~me/bin/python", "~", "~/", "~/~me/python"])
+def test_the_home_folder_of_another_user_is_refused(python: str) -> None:
+    with pytest.raises(InputError, match="option-value"):
+        place_of("ssh:board", python=python)
 
 
 def test_the_path_of_python_is_named(bench: Bench) -> None:

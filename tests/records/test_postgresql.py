@@ -21,7 +21,7 @@ from paretodet.errors import InputError
 from paretodet.extras import MissingExtra
 from paretodet.frontier.pareto import pareto_frontier
 from paretodet.records import postgresql
-from paretodet.records.location import without_password
+from paretodet.records.location import without_password, without_passwords
 from paretodet.records.row_id import row_text
 from paretodet.records.store import ImportCounts, Store, StoreError, StoreLayoutError
 from paretodet.sweep.measuring import measure_into
@@ -240,7 +240,30 @@ def test_the_driver_is_the_one_of_the_extra(scheme: str) -> None:
         ("postgresql://host/rows?user=me&password=secret&x=1", "postgresql://host/rows?user=me&password=***&x=1"),
         ("postgresql://me@host:5432/rows", "postgresql://me@host:5432/rows"),
         ("folder:1/rows@2.db", "folder:1/rows@2.db"),
+        ("postgresql://me:s/e?c#r:e t@host/rows", "postgresql://me:***@host/rows"),
+        ("postgresql://me:s@host/rows:t@host/rows", "postgresql://me:***@host/rows"),
+        ("postgresql://me@corp:se/cret@host:5432/rows", "postgresql://me@corp:***@host:5432/rows"),
+        ("postgresql://?c#:se/cret@host/rows", "postgresql://?c#:***@host/rows"),
+        ("postgresql://host/rows?password=se#c'r t&x=1", "postgresql://host/rows?password=***&x=1"),
+        ("postgresql://host/rows?sslpassword=secret", "postgresql://host/rows?sslpassword=***"),
     ],
 )
 def test_no_message_has_a_password(url: str, shown: str) -> None:
     assert without_password(url) == shown
+
+
+def test_what_sqlalchemy_takes_for_the_password_is_hidden() -> None:
+    import sqlalchemy as sa
+
+    for secret in ("a/b", "a?b", "a#b", "a:b", "a b", "a'b", "a&b", "a[b]"):
+        url = f"postgresql://me:{secret}@host:5432/rows?sslmode=require"
+        assert sa.make_url(url).password == secret
+        assert without_password(url) == "postgresql://me:***@host:5432/rows?sslmode=require"
+
+
+def test_urls_in_a_sentence_have_no_password() -> None:
+    text = (
+        "store 'postgresql://me:s/e?c#r@host/rows?password=x#y' is a@b: see https://host:80/page and postgresql://h/r"
+    )
+    shown = "store 'postgresql://me:***@host/rows?password=***' is a@b: see https://host:80/page and postgresql://h/r"
+    assert without_passwords(text) == shown

@@ -5,6 +5,7 @@ import json
 import sys
 from pathlib import Path
 from typing import Any
+from unittest.mock import MagicMock
 
 import numpy as np
 import pytest
@@ -112,6 +113,81 @@ def test_a_wrong_option_is_named(
     with pytest.raises(SystemExit) as ended:
         benchmark.main()
     assert ended.value.code == 2 and named in capsys.readouterr().err
+
+
+WORDS = ["--cost", "ms", "--gain", "ap", "--name", "model", "--share", "0.25", "--seeds", "1", "--json"]
+
+
+def test_a_table_as_a_spreadsheet_writes_it_is_read(
+    file: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    plain = result("replay", [str(file), *WORDS], monkeypatch, capsys)
+    header, *lines = file.read_text().splitlines()
+    spaced = [line.replace(",", ", ") for line in (header, "", *lines, '"anet, again", , 3, ')]
+    file.write_text("\n".join(spaced), encoding="utf-8-sig")
+    found = result("replay", [str(file), *WORDS], monkeypatch, capsys)
+    assert found == plain | {"left_out": 1} and plain["left_out"] == 0
+
+
+@pytest.mark.parametrize(
+    ("lines", "named"),
+    [
+        (["a_160,31,5,12,3,1"], "line 2 has 6 cells"),  # decimal commas
+        (["a_160,30,5,1", "a_320,31,5"], "line 3 has 3 cells"),
+        (['a_160,30,"1,203.4",1'], "line 2: ms is '1,203.4'"),
+        (["a_160,45.3%,5,1"], "line 2: ap is '45.3%'"),
+        (["a_160,inf,5,1"], "line 2: ap is 'inf'"),
+        (["a_160,30,5,1", "a_320,n/a,5,1"], "line 3: ap is 'n/a'"),
+        (["a_160,,5,1"], "no row with a number"),
+        ([f"{140_000 * 'a'},30,5,1"], "field larger than"),
+        (["a_160,30,5,1", "a_320,30,9,1", "a_480,30,7,1"], "no area"),
+        (["a_160,30,5,1", "a_320,31,5,1"], "no area"),
+        (["a_160,30,5,1", "a_320,31,9,1"], "no area"),
+    ],
+)
+def test_a_table_that_cannot_be_replayed_says_where(
+    lines: list[str], named: str, file: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file.write_text("\n".join(["model,ap,ms,other_ms", *lines]))
+    said = refused([str(file), *WORDS], monkeypatch, capsys)
+    assert str(file) in said and named in said
+    assert str(file) in refused([str(file), "--cost", "watts", *WORDS[2:]], monkeypatch, capsys)
+
+
+def refused(words: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> str:
+    """What a replay that ends with exit code 2 prints."""
+    benchmark = loaded(ROOT / "benchmarks" / "replay.py", monkeypatch)
+    monkeypatch.setattr(sys, "argv", ["replay.py", *words])
+    with pytest.raises(SystemExit) as ended:
+        benchmark.main()
+    assert ended.value.code == 2
+    return capsys.readouterr().err
+
+
+def test_a_column_that_is_twice_there_or_no_number_of_a_row_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "twice.csv").write_text("model,ap,ms, ap\na_160,30,5,31\n")
+    row = with_id(Measurement(id="", run="r", at="2030-01-01", name="a"))
+    (tmp_path / "rows.jsonl").write_text(json.dumps(row.to_json()))
+    for name, words, named in (
+        ("twice.csv", WORDS, "2 columns 'ap'"),
+        ("rows.jsonl", ["--cost", "latency_ms_p50", "--gain", "machine_facts"], "no number 'machine_facts'"),
+        ("rows.jsonl", ["--cost", "latency_ms_p50", "--gain", "name"], "no number 'name'"),
+        ("twice.csv", [*WORDS, "--seeds", "0"], "--seeds"),
+    ):
+        assert named in refused([str(tmp_path / name), *words], monkeypatch, capsys)
+
+
+def test_names_that_are_sizes_alone_have_no_words(monkeypatch: pytest.MonkeyPatch) -> None:
+    benchmark, library = loaded(ROOT / "benchmarks" / "predict.py", monkeypatch), MagicMock()
+    for name in ("sklearn", "sklearn.gaussian_process", "sklearn.gaussian_process.kernels"):
+        monkeypatch.setitem(sys.modules, name, library)
+    for names, columns in ((["160", "192", "256"], 1), (["a-160", "a-192", "b-256"], 1 + 2)):
+        features = benchmark.tables.of_names(names)
+        benchmark.library_process(features, np.arange(2), np.zeros(2))
+        learned = library.GaussianProcessRegressor.return_value.fit.call_args.args[0]
+        assert learned.shape == (2, columns) and benchmark.design(features).shape == (3, columns + 1)
 
 
 def test_decisions_are_timed_for_a_gain_that_is_known_and_one_that_is_not(

@@ -300,6 +300,19 @@ def test_what_is_too_close_is_measured_again_over_more_processes(store: Store) -
     assert int(result.space(again.finished - 1).measured.sum()) == 2
 
 
+def test_a_gain_that_is_too_close_is_measured_again_too(store: Store) -> None:
+    """The latency as the gain, which more processes narrow, and the memory as the cost, which is exact."""
+    clock, near = Clock(), [network(128, 50), network(128, 51)]
+    search = started(store, near, clock)
+    search.empty = replace(search.empty, cost="memory_infer_mib", gain="-latency_ms_p50")
+    bench = Bench(clock, lambda row: with_id(replace(row, memory_infer_mib=100.0 + ("51" in row.name))), spread=0.1)
+    rows = list(search.measure(bench, patience=60.0))
+    assert {row.processes for row in rows[2:]} and {row.processes for row in rows[2:]} <= {4, 8}
+    result = search.result()
+    assert [result.configurations[best].expected.name for best in result.members] == [near[0].name]
+    assert not result.undecided
+
+
 def test_what_stays_too_close_is_measured_over_eight_processes_at_most(store: Store) -> None:
     clock, job = Clock(), network(128, 50)
     near = [job, replace(job, name="toy-net51-128", recipe={"name": "toy-net51-128"}, about=job.about | {"ap": 14.0})]

@@ -87,5 +87,8 @@ def main() -> None:
 
 
 def _is_input_error(error: Exception) -> bool:
-    """Whether the error is one that paretodet raises for bad input, or a built-in one for it."""
-    return isinstance(error, WithId | ValueError | LookupError | OSError | ImportError)
+    """Whether the error is one that paretodet raises for bad input, or a built-in one for it.
+
+    A KeyError or IndexError is a mistake in the code; a plain LookupError is Python's, of an unknown encoding.
+    """
+    return isinstance(error, WithId | ValueError | OSError | ImportError) or type(error) is LookupError

@@ -28,19 +28,20 @@ def reproduce(
     from paretodet.bench.synthetic_images import IMAGE_COUNT
     from paretodet.media.photographs import photographs
     from paretodet.opening import config_of_row, job
-    from paretodet.records.compare import reproduced
+    from paretodet.records.compare import check_interval, reproduced
     from paretodet.records.measurement import accuracy_of
-    from paretodet.sweep.measuring import measure_once
+    from paretodet.sweep.measuring import goes_to, measure_once
     from paretodet.sweep.read import find_row
 
     old = find_row(store, row)
+    check_interval(old)
     config = config_of_row(old.job, weights=weights, calibration=calibration, trust=trust)
     again = job(config, images=photographs(images, limit=IMAGE_COUNT * config.batch).paths)
     again = replace(again, about=accuracy_of(old))  # the accuracy is of the same files: their hashes are compared
     with ProgressBar() as bar:
         new = measure_once(store, again, plan=Plan(), on_progress=bar)
+    note(f"The new row is {new.id}, in {goes_to(store)}.")
     verdict = reproduced(old, new)
-    note(f"The new row is {new.id}.")
     if json:
         print_json({"row": old.id, "again": new.id, **asdict(verdict)})
     else:

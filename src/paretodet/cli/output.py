@@ -9,7 +9,7 @@ from uuid import uuid4
 
 from rich.console import Console, RenderableType
 
-from paretodet.records.location import without_password
+from paretodet.records.location import without_passwords
 from paretodet.report.formats import plain
 
 ONE_LINE = json.JSONEncoder(ensure_ascii=False).encode
@@ -36,7 +36,7 @@ def note(sentence: str) -> None:
 
 def printable(text: str) -> str:
     """The text without terminal control sequences, which names in files of unknown origin may contain, or passwords."""
-    return without_password("\n".join(map(plain, text.split("\n"))))
+    return without_passwords("\n".join(map(plain, text.split("\n"))))
 
 
 def note_next(*words: object, **options: object) -> None:

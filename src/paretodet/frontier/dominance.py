@@ -9,6 +9,7 @@ Without intervals the points that remain are the usual Pareto set; equal points 
 """
 
 from collections.abc import Sequence
+from functools import partial
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -53,15 +54,16 @@ def membership(
     gain_low: ArrayLike | None = None,
     gain_high: ArrayLike | None = None,
     shared: SharedErrors | None = None,
+    negated: bool = False,
     seed: int = 0,
 ) -> Floats:
     """[N] -> the probability that a row is on the frontier, by parametric bootstrap; deterministic for a seed.
 
     Costs are drawn from a log-normal distribution whose central 95 % is their interval, gains from a uniform one
-    (their interval is rounding); both are clipped to their intervals. Gains whose errors are `shared`, those of
-    estimates, are drawn together; all other numbers are independent. A row that is certainly dominated has
-    probability 0 without being drawn and does not affect the other rows. There are 1,000 draws, fewer (at least 16) if
-    more than 16,000 rows are undominated.
+    (their interval is rounding); both are clipped to their intervals. Gains whose errors are `shared` are drawn
+    together; all other numbers are independent. `negated` gains are costs with a minus sign, and are drawn as these. A
+    row that is certainly dominated has probability 0 without being drawn and does not affect the other rows. There are
+    1,000 draws, fewer (at least 16) if more than 16,000 rows are undominated.
     """
     costs, gains = _columns(cost, cost_low, cost_high), _columns(gain, gain_low, gain_high)
     undominated = pareto_mask(costs.point, gains.point, **interval_bounds(costs, gains))
@@ -69,7 +71,8 @@ def membership(
     shared = shared.where(undominated) if shared else None
     draws = int(np.clip(DRAW_BUDGET // max(1, costs.point.size), MIN_DRAWS, MAX_DRAWS))
     random = np.random.default_rng(seed)
-    drawn = ((_draw_costs(costs, random), _draw_gains(gains, shared, random)) for _ in range(draws))
+    draw_gains = _draw_negated if negated else partial(_draw_gains, shared)
+    drawn = ((_draw_costs(costs, random), draw_gains(gains, random)) for _ in range(draws))
     hits = (
         _count_hits_pairwise(*zip(*drawn, strict=True))
         if costs.point.size <= PAIRWISE_ROWS
@@ -87,13 +90,14 @@ def undecided_mask(
     *,
     narrowable: tuple[bool, bool],
     shared: SharedErrors | None = None,
+    negated: bool = False,
     seed: int = 0,
 ) -> Mask:
     """[N] -> which rows are neither surely on the frontier nor surely off it, but would be if costs were exact.
 
     `probability` is the `membership` of the same rows. `narrowable` says whether measuring again narrows the
-    intervals of (costs, gains); the others stay as they are. Rows that only the rounding of an accuracy leaves open
-    are not among the result, because no further measurement decides them.
+    intervals of (costs, gains); the others stay as they are. `shared` and `negated` are as in `membership`. Rows that
+    only the rounding of an accuracy leaves open are not among the result, because no further measurement decides them.
     """
     is_open = is_uncertain(probability)
     if not is_open.any() or not any(narrowable):
@@ -102,7 +106,8 @@ def undecided_mask(
         Columns(column.point, column.point, column.point) if narrows else column
         for column, narrows in zip((costs, gains), narrowable, strict=True)
     )
-    exact = membership(costs.point, gains.point, **interval_bounds(costs, gains), shared=shared, seed=seed)
+    bounds = interval_bounds(costs, gains)
+    exact = membership(costs.point, gains.point, **bounds, shared=shared, negated=negated, seed=seed)
     return is_open & ~is_uncertain(exact)
 
 
@@ -151,6 +156,11 @@ def _draw_costs(costs: Columns, random: np.random.Generator) -> Floats:
     return costs.point * (bound / costs.point) ** abs(position)
 
 
-def _draw_gains(gains: Columns, shared: SharedErrors | None, random: np.random.Generator) -> Floats:
+def _draw_negated(gains: Columns, random: np.random.Generator) -> Floats:
+    """Gains that are costs with a minus sign."""
+    return -_draw_costs(Columns(-gains.point, -gains.high, -gains.low), random)
+
+
+def _draw_gains(shared: SharedErrors | None, gains: Columns, random: np.random.Generator) -> Floats:
     position = shared.draw(1, random)[0] if shared else random.random(gains.point.size)
     return gains.low + position * (gains.high - gains.low)

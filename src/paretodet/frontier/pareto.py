@@ -26,6 +26,7 @@ from paretodet.frontier.values import (
     GAINS,
     Columns,
     ComparableRows,
+    Mask,
     accuracy_groups,
     assumed_accuracy,
     check_field,
@@ -34,10 +35,12 @@ from paretodet.frontier.values import (
     estimated_accuracy,
     is_time,
     mixed_conditions,
+    noun,
 )
 from paretodet.records.measurement import Measurement
 from paretodet.records.rows import Rows
 
+Indices = NDArray[np.intp]
 PAIR_BUDGET = 16_000_000  # pairs of rows that are compared at once
 
 
@@ -59,7 +62,7 @@ class Dominated(NamedTuple):
 class DominatedRows(Sequence[Dominated]):
     """The rows that are certainly dominated; each object is made on access."""
 
-    def __init__(self, rows: Rows, by: NDArray[np.intp], members: Sequence[Member]) -> None:
+    def __init__(self, rows: Rows, by: Indices, members: Sequence[Member]) -> None:
         self._rows, self._by, self._members = rows, by, members
 
     def __len__(self) -> int:
@@ -111,14 +114,36 @@ class _PricedRows(NamedTuple):
     group: ComparableRows | None
 
 
+class _Axes(NamedTuple):
+    """What is compared; `slack` is the uncertainty of every accuracy."""
+
+    cost: str
+    gain: str
+    slack: float
+
+    @property
+    def narrowable(self) -> tuple[bool, bool]:
+        """Whether measuring again narrows the intervals of costs and of gains."""
+        return is_time(self.cost), is_time(self.gain)
+
+    @property
+    def negated(self) -> bool:
+        """Whether the gain is a cost with a minus sign."""
+        return self.gain not in GAINS
+
+    def columns(self, rows: Rows) -> tuple[Columns, Columns]:
+        """The costs and the gains of rows."""
+        return columns(rows, self.cost), columns(rows, self.gain, slack=self.slack)
+
+
 class _FrontierIndices(NamedTuple):
     """The compared rows, their costs and gains, and the indices of the members by rising cost."""
 
     rows: Rows
     costs: Columns
     gains: Columns
-    shared: SharedErrors | None  # errors of estimated gains
-    members: NDArray[np.intp]
+    shared: SharedErrors | None  # of the rows that are not certainly dominated
+    members: Indices
 
 
 def pareto_frontier(
@@ -153,12 +178,10 @@ def pareto_frontier(
 
     selected = select_rows(rows, compare, include_invalid=include_invalid, strict=strict)
     priced, known, group = selected.compared
-    slack = group.slack if group else 0.0
-    costs, gains = columns(known, cost), columns(known, gain, slack=slack)
-    shared = shared_errors(known) if gain == "ap" else None
-    members, indices = _members(known, costs, gains, shared, seed)
-    undecided = _undecided(members, indices, (is_time(cost), is_time(gain)), seed)
-    missed = NO_ROWS if strict else _missed(selected, indices, (cost, gain, slack))
+    axes = _Axes(cost, gain, group.slack if group else 0.0)
+    members, indices = _members(known, axes, seed)
+    undecided = _undecided(members, indices, axes, seed)
+    missed = NO_ROWS if strict else _missed(selected, indices, axes)
     return Frontier(
         cost=cost,
         gain=gain,
@@ -167,26 +190,33 @@ def pareto_frontier(
         dominated=_dominated(members, indices),
         cost_only=priced.where(np.isnan(columns(priced, gain).point)),
         left_out=len(selected.outside),
-        notes=_notes(selected, cost, len(rows), missed),
+        notes=_notes(selected, axes, len(rows), missed),
         outside=selected.outside,
         provisional=selected.provisional,
         why=selected.why,
         undecided=tuple(members[i] for i in undecided),
-        remeasure=_remeasure(selected, indices, undecided, missed),
+        remeasure=_remeasure(selected, indices, undecided, missed, axes),
     )
 
 
-def _members(
-    rows: Rows, costs: Columns, gains: Columns, shared: SharedErrors | None, seed: int
-) -> tuple[tuple[Member, ...], _FrontierIndices]:
-    bounds = interval_bounds(costs, gains)
-    inside = np.flatnonzero(pareto_mask(costs.point, gains.point, **bounds) & ~is_slower_twin(costs, shared))
+def _members(rows: Rows, axes: _Axes, seed: int) -> tuple[tuple[Member, ...], _FrontierIndices]:
+    costs, gains = axes.columns(rows)
+    inside, shared = _undominated(rows, costs, gains, axes)
     by_point = pareto_mask(costs.point, gains.point)
-    probability = membership(costs.point, gains.point, **bounds, shared=shared, seed=seed)
+    bounds = interval_bounds(costs, gains)
+    probability = membership(costs.point, gains.point, **bounds, shared=shared, negated=axes.negated, seed=seed)
     row_at = dict(zip(inside.tolist(), rows.where(inside), strict=True))
     order = sorted(row_at, key=lambda i: (costs.point[i], -gains.point[i], row_at[i].name, row_at[i].id))
     members = tuple(Member(row_at[i], float(probability[i]), not bool(by_point[i])) for i in order)
     return members, _FrontierIndices(rows, costs, gains, shared, np.array(order, dtype=np.intp))
+
+
+def _undominated(rows: Rows, costs: Columns, gains: Columns, axes: _Axes) -> tuple[Indices, SharedErrors | None]:
+    """The rows that no other row certainly dominates, and the errors that these share."""
+    kept = np.flatnonzero(pareto_mask(costs.point, gains.point, **interval_bounds(costs, gains)))
+    shared = shared_errors(rows.where(kept), axes.gain)
+    slower = is_slower_twin(Columns(*(part[kept] for part in costs)), shared)
+    return kept[~slower], shared and shared.spread(kept, len(rows))
 
 
 def _dominated(members: tuple[Member, ...], indices: _FrontierIndices) -> DominatedRows:
@@ -202,12 +232,12 @@ def _dominated(members: tuple[Member, ...], indices: _FrontierIndices) -> Domina
 
 
 def _first_dominating(
-    members: NDArray[np.intp],
-    rest: NDArray[np.intp],
+    members: Indices,
+    rest: Indices,
     costs: Columns,
     gains: Columns,
     shared: SharedErrors | None,
-) -> NDArray[np.intp]:
+) -> Indices:
     """[R] -> the position of the first of `members` that certainly dominates each row of `rest`.
 
     Nearly always it is the first of those that cost no more. Only the other rows are compared with every member.
@@ -220,59 +250,86 @@ def _first_dominating(
         cost, gain = costs.low[rest[part], None], gains.high[rest[part], None]
         no_worse = gains.low[members] >= gain
         if shared:
-            same = shared.system[members] == shared.system[rest[part], None]
-            no_worse |= same & shared.estimated[members] & shared.estimated[rest[part], None]
+            no_worse |= shared.first[members] == shared.first[rest[part], None]
         first[part] = ((costs.high[members] <= cost) & no_worse).argmax(axis=1)
     return np.asarray(first)
 
 
-def _undecided(
-    members: tuple[Member, ...], indices: _FrontierIndices, narrowable: tuple[bool, bool], seed: int
-) -> list[int]:
+def _undecided(members: tuple[Member, ...], indices: _FrontierIndices, axes: _Axes, seed: int) -> list[int]:
     """The positions in `members` of those that exact times would decide."""
-    costs, gains = (Columns(*(part[indices.members] for part in column)) for column in (indices.costs, indices.gains))
+    costs, gains = _of_members(indices)
     probability = np.array([member.probability for member in members], dtype=np.float64)
     shared = indices.shared.where(indices.members) if indices.shared else None
-    mask = undecided_mask(costs, gains, probability, narrowable=narrowable, shared=shared, seed=seed)
+    mask = undecided_mask(
+        costs,
+        gains,
+        probability,
+        narrowable=axes.narrowable,
+        shared=shared,
+        negated=axes.negated,
+        seed=seed,
+    )
     positions: list[int] = np.flatnonzero(mask).tolist()
     return positions
 
 
-def _missed(selected: Participation[_PricedRows], indices: _FrontierIndices, question: tuple[str, str, float]) -> Rows:
+def _of_members(indices: _FrontierIndices) -> tuple[Columns, Columns]:
+    """The costs and the gains of the members."""
+    costs, gains = (Columns(*(part[indices.members] for part in column)) for column in (indices.costs, indices.gains))
+    return costs, gains
+
+
+def _missed(selected: Participation[_PricedRows], indices: _FrontierIndices, axes: _Axes) -> Rows:
     """The rows left out that no compared row certainly dominates: if they were valid, they might be members."""
-    cost, gain, slack = question
     outside = selected.outside.where(has_latency(selected.outside))
     group = selected.compared.group
     if group and group.slack == 0:
-        outside = accuracy_groups(outside, gain).get(group.label, outside.where(np.arange(0)))
+        outside = accuracy_groups(outside, axes.gain).get(group.label, outside.where(np.arange(0)))
     costs, gains = (
         Columns(*map(np.concatenate, zip(compared, left_out, strict=True)))
-        for compared, left_out in (
-            (indices.costs, columns(outside, cost)),
-            (indices.gains, columns(outside, gain, slack=slack)),
-        )
+        for compared, left_out in zip((indices.costs, indices.gains), axes.columns(outside), strict=True)
     )
-    kept = pareto_mask(costs.point, gains.point, **interval_bounds(costs, gains))
-    return outside.where(kept[len(indices.rows) :])
+    inside = len(indices.rows)
+    everyone = Rows(outside.source, np.concatenate([indices.rows.indices, outside.indices]))
+    kept, _ = _undominated(everyone, costs, gains, axes)
+    return outside.where(kept[kept >= inside] - inside)
 
 
 def _remeasure(
-    selected: Participation[_PricedRows], indices: _FrontierIndices, undecided: Sequence[int], missed: Rows
+    selected: Participation[_PricedRows],
+    indices: _FrontierIndices,
+    undecided: Sequence[int],
+    missed: Rows,
+    axes: _Axes,
 ) -> tuple[str, ...]:
     if selected.provisional:
         return remeasure_command(selected.disturbed, patient=True)
     if len(missed):
         return remeasure_command(missed, patient=True)
-    rows, costs, gains, _, members = indices
-    is_open = members[list(undecided)]
-    overlaps = (costs.low[members] < costs.high[is_open, None]) & (costs.high[members] > costs.low[is_open, None])
-    rivals = overlaps & (gains.point[members] >= gains.point[is_open, None])
-    return remeasure_command(rows.where(members[rivals.any(axis=0)]), patient=False)
+    rivals = _rivals(_of_members(indices), undecided, axes.narrowable)
+    return remeasure_command(indices.rows.where(indices.members[rivals]), patient=False)
 
 
-def _notes(selected: Participation[_PricedRows], cost: str, rows: int, missed: Rows) -> tuple[str, ...]:
+def _rivals(values: tuple[Columns, Columns], undecided: Sequence[int], narrowable: tuple[bool, bool]) -> Mask:
+    """[M] which members may turn out to dominate an undecided one, or itself, in a value that can be narrowed.
+
+    `values` are the costs and the gains of the members.
+    """
+    is_open = np.array(undecided, dtype=np.intp)
+    near_cost, near_gain = (
+        (column.low < column.high[is_open, None]) & (column.high > column.low[is_open, None]) & narrows
+        for column, narrows in zip(values, narrowable, strict=True)
+    )
+    no_dearer = values[0].point <= values[0].point[is_open, None]
+    no_less = values[1].point >= values[1].point[is_open, None]
+    rivals = (near_cost & (no_less | near_gain)) | (near_gain & (no_dearer | near_cost))
+    return np.asarray(rivals.any(axis=0))
+
+
+def _notes(selected: Participation[_PricedRows], axes: _Axes, rows: int, missed: Rows) -> tuple[str, ...]:
     priced, known, group = selected.compared
-    unpriced = len(selected.rows) - len(priced)
+    unpriced, cost = len(selected.rows) - len(priced), axes.cost
+    gainless = not group and len(priced) and not len(known)
     return (
         *((selected.why,) if selected.why else ()),
         *(group.notes if group and (len(priced) or not unpriced) else ()),
@@ -280,6 +337,7 @@ def _notes(selected: Participation[_PricedRows], cost: str, rows: int, missed: R
         *mixed_conditions(known),
         *assumed_accuracy(known),
         *((f"Left out because they have no {cost}: {unpriced} of {len(selected.rows)} rows.",) if unpriced else ()),
+        *((f"The rows have no {noun(axes.gain[1:])}; compare them by another gain.",) if gainless else ()),
         *left_out_notes(selected, rows),
         *((f"Rows left out that might be on the frontier: {describe_rows(missed)}.",) if len(missed) else ()),
     )

@@ -63,6 +63,7 @@ class Predictor:
     basis: Basis
     weights: Floats  # [n] the inverse covariance times the standardized values
     inverse: Floats  # [n, n] of the covariance of the measured values
+    deviations: Floats  # [n] of the standardized values as they were measured, beside the noise
     center: float
     scale: float
     log: bool
@@ -106,6 +107,8 @@ class Predictor:
         all_of_them = self.covariance.draws(joined, self.variances[:-1], count=count, random=random)
         all_of_them += np.sqrt(self.variances[-1]) * random.standard_normal(all_of_them.shape)
         before, drawn = np.split(all_of_them, [len(self.weights)], axis=1)
+        if self.deviations.any():
+            before += self.deviations * random.standard_normal(before.shape)
         drawn -= before @ self.inverse @ across.T
         return self.center + self.scale * (across @ self.weights + self.widening * drawn)
 
@@ -152,14 +155,13 @@ def fit(
     standard = (targets - center) / scale
     variances, effective = _variances(ground.posterior(measured, standard))
     within = covariance.between(basis, basis, variances[:-1])
-    within[np.diag_indices_from(within)] += variances[-1]
-    if deviations is not None:
-        within[np.diag_indices_from(within)] += (deviations / scale) ** 2
+    own = np.zeros(len(values)) if deviations is None else deviations / scale
+    within[np.diag_indices_from(within)] += variances[-1] + own**2
     inverse = np.asarray(np.linalg.inv(within), dtype=np.float64)
     weights = inverse @ standard
     return Predictor(
         covariance=covariance, variances=variances, measured=features.where(measured), basis=basis, weights=weights,
-        inverse=inverse, center=center, scale=scale, log=log,
+        inverse=inverse, deviations=own, center=center, scale=scale, log=log,
         widening=_widening(weights / np.sqrt(np.diag(inverse)), effective),
     )  # fmt: skip
 

@@ -2,16 +2,16 @@
 
 A row's times follow a log-normal distribution whose central 95 % is their interval, and are fully correlated: what made
 one of them too large made the others too large. An accuracy is uniform within its rounding. Rows are independent,
-but for estimated accuracies (see `shared_errors.py`).
+but for accuracies that are the same number, or estimates that are wrong together (see `shared_errors.py`).
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from statistics import NormalDist
 from typing import NamedTuple
 
 import numpy as np
 
-from paretodet.frontier.shared_errors import SharedErrors
+from paretodet.frontier.shared_errors import Indices, SharedErrors
 from paretodet.frontier.values import GAINS, Columns, Floats, Mask, is_time
 from paretodet.records.statistics import NORMAL_975
 
@@ -52,14 +52,14 @@ def best_probability(
     goal: str,
     fits: Floats,
     *,
-    shared: SharedErrors | None = None,
+    shared: Callable[[Indices], SharedErrors | None] = lambda indices: None,
     seed: int = 0,
 ) -> Floats:
     """[N] -> the probability that a row has the best goal (most of a gain, least of a cost) of those that keep limits.
 
-    `fits` is the result of `fit_probability`; of rows with equal goals the first wins. Estimated goals whose errors are
-    `shared` are drawn together. Only the goals are drawn, and
-    with them whether the limits on correlated fields are kept. Rows whose probability is negligible are not drawn.
+    `fits` is the result of `fit_probability`; of rows with equal goals the first wins. `shared` gives the errors that
+    the goals of the rows at some indices share: these are drawn together. Only the goals are drawn, and with them
+    whether the limits on correlated fields are kept. Rows whose probability is negligible are not drawn.
     """
     candidates = np.flatnonzero(_may_be_best(numbers[goal], goal, fits))
     probability = np.zeros(fits.size)
@@ -69,11 +69,9 @@ def best_probability(
     subset = {name: Columns(*(part[candidates] for part in column)) for name, column in numbers.items()}
     draws = int(np.clip(DRAW_BUDGET // candidates.size, MIN_DRAWS, MAX_DRAWS))
     random = np.random.default_rng(seed)
-    drawn = (
-        shared.where(candidates).draw(draws, random)
-        if shared
-        else _draw_standard(_variable(goal), (draws, candidates.size), random)
-    )
+    errors = shared(candidates)
+    shape = (draws, candidates.size)
+    drawn = errors.draw(draws, random) if errors else _draw_standard(_variable(goal), shape, random)
     ranges = _fitting_ranges(subset, limits)
     goal_range = ranges.pop(_variable(goal), None)  # limits on fields correlated with the goal: known in each draw
     keeps = np.ones_like(drawn) if goal_range is None else (goal_range.low <= drawn) & (drawn <= goal_range.high)

@@ -42,10 +42,9 @@ class RankedRows:
         """[N] the goal; larger is better."""
         return self._sign * self.numbers[self.goal].point
 
-    @cached_property
-    def shared(self) -> SharedErrors | None:
-        """The errors that the rows' goals share, if these are estimates."""
-        return shared_errors(self.rows) if self.goal == "ap" else None
+    def shared(self, indices: Indices) -> SharedErrors | None:
+        """The errors that the goals of the rows at these indices share."""
+        return shared_errors(self.rows.where(indices), self.goal)
 
     def point(self, index: int, field: str) -> float:
         return float(self.numbers[field].point[index])

@@ -5,8 +5,10 @@ from collections.abc import Sequence
 import numpy as np
 
 from paretodet.frontier.dominance import SURE, membership, undecided_mask
+from paretodet.frontier.shared_errors import shared_errors
 from paretodet.frontier.values import MIXED, columns, comparable_group, value
 from paretodet.records.measurement import Measurement
+from paretodet.records.rows import Rows
 from paretodet.records.statistics import half_pct
 
 COST, GAIN = "latency_ms_p50", "ap"
@@ -21,12 +23,19 @@ def rows_to_refine(rows: Sequence[Measurement], until_pct: float) -> set[str]:
     """
     timed = [row for row in rows if row.usable]
     group = comparable_group(timed, GAIN, MIXED)
-    known = [row for row in group.rows if value(row, COST)]
+    known = Rows.of([row for row in group.rows if value(row, COST)])
     costs, gains = columns(known, COST), columns(known, GAIN, slack=group.slack)
+    shared = shared_errors(known, GAIN)
     probability = membership(
-        costs.point, gains.point, cost_low=costs.low, cost_high=costs.high, gain_low=gains.low, gain_high=gains.high
+        costs.point,
+        gains.point,
+        cost_low=costs.low,
+        cost_high=costs.high,
+        gain_low=gains.low,
+        gain_high=gains.high,
+        shared=shared,
     )
-    is_open = undecided_mask(costs, gains, probability, narrowable=(True, False))
+    is_open = undecided_mask(costs, gains, probability, narrowable=(True, False), shared=shared)
     is_wide = np.array([half_pct(row) > until_pct for row in known], dtype=bool)
     needs_more = is_open | ((probability >= SURE) & is_wide)
     without_accuracy = {row.id for row in timed if value(row, GAIN) is None and half_pct(row) > until_pct}

@@ -101,8 +101,10 @@ def job_calls(field: str) -> int:
 
 
 def is_time(field: str) -> bool:
-    """Whether other processes affect this field, so that further measurements narrow its interval."""
-    return _base_field(field) in TIMES
+    """Whether other processes affect this cost, or this gain with a minus sign, so that measuring again narrows its
+    interval.
+    """
+    return _base_field(field.removeprefix("-")) in TIMES
 
 
 def _base_field(field: str) -> str:

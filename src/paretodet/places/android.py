@@ -106,12 +106,13 @@ class AndroidDevice:
 
     def measure(self, request: Request, *, run: str, finished: frozenset[str]) -> Iterator[Mapping[str, Any]]:
         """A row of every bundle. Raises InputError if the device is lost."""
-        program = self._push(self._benchmark, executable=True)
+        program, done = self._push(self._benchmark, executable=True), set(finished)
         for name in request.names:
             config = CandidateConfig(name=name, threads=request.options.get("threads"))
             bundle = read_manifest(Path(name))
             job = config.to_json() | {"batch": bundle.manifest.batch, "runtime": RUNTIME}
-            if job_key(bundle.manifest.name, job) not in finished:
+            if (key := job_key(bundle.manifest.name, job)) not in done:
+                done.add(key)
                 row = self._row(program, bundle, config, job, request.plan.processes, run)
                 yield {"row": json.loads(row_text(row))}
 

@@ -24,7 +24,7 @@ from paretodet.sweep.measuring import only_process
 BUILT = ("hf:", "tv:")  # names that stand for the same network on every machine, beside those of the catalogue
 HERE = ("runtimes", "precisions")  # options of a request that only the place can expand
 MAX_REFUSED = 100  # answers, after which a place is left
-Asked = Mapping[str, str | None]  # name in a job -> SHA-256 of its bundle
+Asked = Mapping[str, set[str | None]]  # name in a job -> SHA-256 of its bundles, whose folders may be called alike
 
 
 def measure_at(
@@ -104,15 +104,17 @@ def measure_there(
 
 
 def asked_jobs(request: Request) -> Asked:
-    """What the jobs of a request are called, with the hash of each bundle.
+    """What the jobs of a request are called, with the hashes of the bundles that are called so.
 
     Raises InputError for a name that is a file of this machine, or code, and what `measuring.expand` raises.
     """
     check_names(request.names)
     configs = expand(request.names, **{key: value for key, value in request.options.items() if key not in HERE})
     jobs = [each.recipe if hasattr(each, "recipe") else each.to_json() for each in configs]
-    calibration = {CALIBRATION: None} if request.calibrate else {}
-    return {str(job["name"]): job.get("bundle") for job in jobs} | calibration
+    asked: dict[str, set[str | None]] = {CALIBRATION: {None}} if request.calibrate else {}
+    for job in jobs:
+        asked.setdefault(str(job["name"]), set()).add(job.get("bundle"))
+    return asked
 
 
 def check_names(names: Iterable[str]) -> None:
@@ -130,6 +132,12 @@ def bundles_of(request: Request) -> dict[str, Path]:
     """The bundles of a request by the SHA-256 of their description, which names the hash of every file."""
     folders = [Path(name).absolute() for name in request.names if is_bundle(name)]
     return {sha256(folder / BUNDLE): folder for folder in folders}
+
+
+def names_there(request: Request) -> list[str]:
+    """The names of a request where its bundles are called by their SHA-256; equal bundles are one name."""
+    names = (sha256(Path(name) / BUNDLE) if is_bundle(name) else name for name in request.names)
+    return list(dict.fromkeys(names))
 
 
 def unfinished_places(store: Store, request: Request) -> set[str]:
@@ -194,7 +202,7 @@ class _Received:
         name, key = str(row.job.get("name")), job_key(row.name, row.job)
         if name not in self._asked:
             raise InputError(f"job is of {name!r}, which was not asked for", "place-answer")
-        if row.job.get("bundle") != self._asked[name]:
+        if row.job.get("bundle") not in self._asked[name]:
             raise InputError("its bundle has another hash than the one here", "place-answer")
         if key in self._keys:
             raise InputError("it was measured before in this run", "place-answer")

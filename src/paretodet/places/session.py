@@ -8,7 +8,7 @@ from typing import Any, Protocol, get_args
 
 from paretodet.bench.machine import Identity
 from paretodet.errors import ErrorId, InputError
-from paretodet.places.collect import bundles_of
+from paretodet.places.collect import bundles_of, names_there
 from paretodet.places.place import Request
 from paretodet.places.runner import PROTOCOL
 from paretodet.version import __version__
@@ -50,10 +50,8 @@ class RunnerSession:
         Raises InputError if the connection ends before the last one, or with the error that the machine states.
         """
         bundles = self._copied(request)
-        folders = {str(folder): sha for sha, folder in bundles.items()}
-        names = [folders.get(str(Path(name).absolute()), name) for name in request.names]
         asked = {
-            "names": names,
+            "names": names_there(request),
             "bundles": _named(bundles),
             "options": dict(request.options),
             "plan": asdict(request.plan),

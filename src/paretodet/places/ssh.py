@@ -28,7 +28,7 @@ OPTIONS = ("-o", "BatchMode=yes", "-o", "ConnectTimeout=20", "-o", "ServerAliveI
 
 @dataclass(frozen=True)
 class SshPlace:
-    """`ssh:HOST`, where `python` is the command there that has paretodet."""
+    """`ssh:HOST`, where `python` is the command there that has paretodet; a path of it may begin with "~/"."""
 
     host: str
     python: str = "python3"
@@ -37,6 +37,7 @@ class SshPlace:
         if not HOST.fullmatch(self.host):
             message = f"--on: {self.host!r} is no host; write ssh:HOST or ssh:USER@HOST, and ports in ssh's own file"
             raise InputError(f"{message} ~/.ssh/config", "option-value")
+        object.__setattr__(self, "python", _from_home(self.python))
 
     @property
     def name(self) -> str:
@@ -62,6 +63,20 @@ class SshPlace:
             finally:
                 process.kill()
                 process.communicate()
+
+
+def _from_home(python: str) -> str:
+    """The command without a "~/" in front, which the shell there would not expand, as it is quoted.
+
+    Raises InputError for the home folder of another user.
+    """
+    if not python.startswith("~"):
+        return python
+    path = python.removeprefix("~/").lstrip("/")
+    if not path or path.startswith("~"):
+        message = f"--remote-python: got {python!r}; a relative path begins in the home folder there"
+        raise InputError(f"{message}, any other one with /", "option-value")
+    return path if "/" in path else f"./{path}"  # a word alone would be looked for on PATH
 
 
 class SshChannel:

@@ -67,8 +67,7 @@ def reproduced(old: Measurement, new: Measurement) -> Reproduction:
     the smallest difference that the runs can detect. Raises ValueError if a row has no interval.
     """
     for row in (old, new):
-        if not row.latency_ms_p50 or _log_mean(row) is None:
-            raise InputError(f"row {row.id!r} ({row.name}) has no latency interval: {_why_none(row)}", "row-incomplete")
+        check_interval(row)
     ratio, low, high = _ratio(new, old)
     assert low is not None and high is not None
     slack = 1 + max(old.resolution_pct or 0.0, new.resolution_pct or 0.0) / 100
@@ -80,6 +79,12 @@ def reproduced(old: Measurement, new: Measurement) -> Reproduction:
     if changed := [name for name, get in MUST_MATCH.items() if get(old) != get(new)]:
         caveats.append(f" The two rows were measured with different {' and '.join(changed)}.")
     return Reproduction(inside=inside, ratio=ratio, low=low, high=high, sentence=sentence + "".join(caveats))
+
+
+def check_interval(row: Measurement) -> None:
+    """Raises InputError if a row has no interval of its latency, which a reproduction is compared with."""
+    if not row.latency_ms_p50 or _log_mean(row) is None:
+        raise InputError(f"row {row.id!r} ({row.name}) has no latency interval: {_why_none(row)}", "row-incomplete")
 
 
 def diff(first: Measurement, second: Measurement) -> Difference:

@@ -4,9 +4,10 @@ import re
 from pathlib import Path
 
 LINES = ".jsonl"
-_PASSWORD = re.compile(
-    r"(?<=://)([^\s/?#@:]*):[^\s/?#]*@|([?&]password)=[^\s&#'\"]*"
-)  # before the host, or as a parameter
+# Before the host, or as a parameter. As SQLAlchemy reads it, a password is all between the colon behind the user and an
+# "@", also "/", "?" and "#". More may be hidden than the password, never less: which "@" is meant is not known.
+_OF_URL = re.compile(r"(?<=://)([^:/]*):.*@|([?&](?:ssl)?password)=[^&]*", re.DOTALL)
+_IN_TEXT = re.compile(r"(?<=://)([^\s:/]*):\S*@|([?&](?:ssl)?password)=\S*?(?=['\"]?(?:[\s&]|$))")
 
 
 def is_url(target: str | Path) -> bool:
@@ -21,4 +22,13 @@ def is_lines(target: str | Path) -> bool:
 
 def without_password(target: str | Path) -> str:
     """A text for messages, in which a password in a URL becomes `***`."""
-    return _PASSWORD.sub(lambda found: f"{found[2]}=***" if found[2] else f"{found[1]}:***@", str(target))
+    return _OF_URL.sub(_hidden, str(target))
+
+
+def without_passwords(text: str) -> str:
+    """A text in which the password in every URL becomes `***`; there, a URL ends at a space."""
+    return _IN_TEXT.sub(_hidden, text)
+
+
+def _hidden(found: re.Match[str]) -> str:
+    return f"{found[2]}=***" if found[2] else f"{found[1]}:***@"

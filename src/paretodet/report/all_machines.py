@@ -8,9 +8,9 @@ from rich.text import Text
 
 from paretodet.frontier.all_machines import AllMachinesAnswer, OnAllMachines
 from paretodet.frontier.explanation import CERTAIN, limits_text, probability_text
-from paretodet.frontier.values import GAINS, amount, noun, value
+from paretodet.frontier.values import GAINS, amount, noun
 from paretodet.records.location import is_url
-from paretodet.report.formats import QUANTITIES, UNKNOWN, few, plain, plural
+from paretodet.report.formats import few, field_text, plain, plural
 
 MAX_SHOWN = 10  # candidates
 
@@ -47,11 +47,7 @@ def _noun(field: str) -> str:
 
 
 def _cost(candidate: OnAllMachines, field: str, machine: str) -> str:
-    row = candidate.rows[machine]
-    if field in QUANTITIES:
-        return QUANTITIES[field].text(row)
-    number = value(row, field)
-    return UNKNOWN if number is None else amount(field, number.point)
+    return field_text(candidate.rows[machine], field)
 
 
 def reason(answer: AllMachinesAnswer, names: Mapping[str, str]) -> str:

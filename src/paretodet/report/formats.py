@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
 
+from paretodet.frontier.values import GAINS, amount, noun, value
 from paretodet.records.disturbance import cause
 from paretodet.records.estimate import ApEstimate, estimate_of
 from paretodet.records.measurement import USABLE, Measurement
@@ -104,6 +105,22 @@ QUANTITIES: Mapping[str, Quantity] = {
         Quantity(field="flops", title="Work", unit="GFLOPs", scale=1e9),
     )
 }
+
+
+def field_title(field: str) -> str:
+    """What a cost or a gain is called, as the title of a column: "Latency", "Mask AP"."""
+    name = noun(field)
+    return QUANTITIES[field].title if field in QUANTITIES else name[0].upper() + name[1:]
+
+
+def field_text(row: Measurement, field: str) -> str:
+    """A cost with its unit, or a gain; a dash if the row does not have it."""
+    if field in GAINS:
+        return accuracy(row, field)
+    if field in QUANTITIES:
+        return QUANTITIES[field].text(row)
+    number = value(row, field)
+    return UNKNOWN if number is None else amount(field, number.point)
 
 
 def executed(row: Measurement) -> str:

@@ -5,10 +5,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from paretodet.frontier.pareto import Frontier, Member
-from paretodet.frontier.values import value
+from paretodet.frontier.values import GAINS, noun, value
 from paretodet.records.estimate import estimate_of
 from paretodet.records.measurement import Measurement
-from paretodet.report.formats import QUANTITIES, accuracy, few, latency, listed, probability
+from paretodet.report.formats import few, field_text, field_title, latency, listed, probability
 from paretodet.report.wording import validity_counts
 
 LISTED = 0.05  # where AP is estimated, members that are less probable are only counted
@@ -54,46 +54,63 @@ def frontier_lead(frontier: Frontier, rows: Sequence[Measurement]) -> str:
 
 def _lacking(frontier: Frontier, rows: Sequence[Measurement]) -> str:
     """The first thing that a frontier needs and these rows do not have."""
-    cost, gain = QUANTITIES[frontier.cost], QUANTITIES[frontier.gain]
-    name = cost.title.lower()
-    priced = [row for row in rows if cost.of(row) is not None]
+    cost, gain = _called(frontier.cost), _called(frontier.gain)
+    priced = [row for row in rows if value(row, frontier.cost) is not None]
     if not priced:
-        return f"no row has a {name} (validity: {validity_counts(rows)})"
+        return f"no row has {_article(cost)} (validity: {validity_counts(rows)})"
     if all(value(row, frontier.gain) is None for row in rows):
-        return f"no row has an {gain.title}"
+        return f"no row has {_article(gain)}"
     if all(value(row, frontier.gain) is None for row in priced):
-        return f"the rows that have a {name} have no {gain.title}"
+        return f"the rows that have {_article(cost)} have no {gain}"
     if not any(row.usable for row in priced):
-        return f"no row that has a {name} and an {gain.title} is valid (validity: {validity_counts(rows)})"
-    return f"the valid rows have no {gain.title}"
+        both = f"{_article(cost)} and {_article(gain)}"
+        return f"no row that has {both} is valid (validity: {validity_counts(rows)})"
+    return f"the valid rows have no {gain}"
+
+
+def _called(field: str) -> str:
+    """What a cost or a gain is called inside a sentence, whether or not a minus sign makes the cost a gain."""
+    name = field.removeprefix("-")
+    return noun(name) if name in GAINS else field_title(name).lower()
+
+
+def _article(name: str) -> str:
+    """`an AP`, `a latency`; a plural has none."""
+    return name if name.endswith("s") else f"{'an' if name[0] in 'aeiouA' else 'a'} {name}"
 
 
 def plane_caption(frontier: Frontier, labels: Mapping[str, str]) -> str:
     """The frontier's notes, and the rows that have no place in the plane."""
     alone = _without_gain(frontier, labels)
-    ticks = f"The ticks along the lower edge are rows without an accuracy: {alone}." if alone else ""
+    ticks = f"The ticks along the lower edge are rows without {_gain(frontier)}: {alone}." if alone else ""
     return " ".join(filter(None, (*_notes(frontier), ticks)))
 
 
 def too_few_points(frontier: Frontier, labels: Mapping[str, str]) -> str:
     """The text in place of a chart of fewer than three points."""
-    cost, gain = QUANTITIES[frontier.cost], frontier.gain
     beaten = [
-        f"{labels[row.id]} ({QUANTITIES[gain].title} {accuracy(row, gain)}, {cost.text(row)}) is not on the frontier."
+        f"{labels[row.id]} ({_gain_text(frontier, row)}, {field_text(row, frontier.cost)}) is not on the frontier."
         for row, _ in frontier.dominated
     ]
     alone = _without_gain(frontier, labels)
-    without = f"Without an accuracy: {alone}." if alone else ""
+    without = f"Without {_gain(frontier)}: {alone}." if alone else ""
     return " ".join(filter(None, ("There are too few rows for a chart.", *beaten, *_notes(frontier), without)))
 
 
 def not_compared(frontier: Frontier) -> str:
-    """Which candidates have the cost alone, and what measures their accuracy; empty if there is none."""
+    """Which candidates have the cost alone, and what to do about it; empty if there is none."""
     names = list(dict.fromkeys(frontier.cost_only.texts("name")))
     if not names:
         return ""
-    how = "`paretodet measure NAME --data DATA` measures it"
-    return f"Not compared (no known {QUANTITIES[frontier.gain].title}): {few(names)}; {how}."
+    return f"Not compared (no known {_called(frontier.gain)}): {few(names)}; {_way_out(frontier.gain)}."
+
+
+def _way_out(gain: str) -> str:
+    """How rows that lack a gain can be compared all the same."""
+    if gain not in GAINS:
+        return f"another --gain than {gain} compares them"
+    only = " if NAME predicts masks and DATA has some" if gain.startswith("mask") else ""
+    return f"`paretodet measure NAME --data DATA` measures it{only}"
 
 
 def _notes(frontier: Frontier) -> list[str]:
@@ -102,8 +119,16 @@ def _notes(frontier: Frontier) -> list[str]:
 
 
 def _without_gain(frontier: Frontier, labels: Mapping[str, str]) -> str:
-    cost = QUANTITIES[frontier.cost]
-    return few([f"{labels[row.id]} ({cost.text(row)})" for row in frontier.cost_only])
+    return few([f"{labels[row.id]} ({field_text(row, frontier.cost)})" for row in frontier.cost_only])
+
+
+def _gain(frontier: Frontier) -> str:
+    return "an accuracy" if frontier.gain in GAINS else _article(_called(frontier.gain))
+
+
+def _gain_text(frontier: Frontier, row: Measurement) -> str:
+    """`AP 42.8`, `memory 92 MiB`."""
+    return f"{_called(frontier.gain)} {field_text(row, frontier.gain.removeprefix('-'))}"
 
 
 def widened_latency(row: Measurement) -> str:
@@ -137,11 +162,10 @@ def member_lines(frontier: Frontier, labels: Mapping[str, str]) -> list[str]:
 def member_line(member: Member, frontier: Frontier, labels: Mapping[str, str]) -> str:
     """`NAME: AP 42.8 at 118 ms (116–120), on the frontier with probability 0.87`."""
     timed = frontier.cost == "latency_ms_p50"
-    cost = widened_latency(member.row) if timed else QUANTITIES[frontier.cost].text(member.row)
+    cost = widened_latency(member.row) if timed else field_text(member.row, frontier.cost)
     certain = (
         "" if member.probability >= 0.995 else f", on the frontier with probability {probability(member.probability)}"
     )
     is_tied = member.tied and not estimate_of(member.row)  # nearly all estimates are
     tied = ", tied with a neighbor within the intervals" if is_tied else ""
-    title = QUANTITIES[frontier.gain].title
-    return f"{labels[member.row.id]}: {title} {accuracy(member.row, frontier.gain)} at {cost}{certain}{tied}"
+    return f"{labels[member.row.id]}: {_gain_text(frontier, member.row)} at {cost}{certain}{tied}"

@@ -10,15 +10,16 @@ from rich.text import Text
 from paretodet.errors import InputError
 from paretodet.frontier.pareto import Frontier, pareto_frontier
 from paretodet.frontier.row_labels import differing_execution, row_labels
-from paretodet.frontier.values import GAINS, amount, noun, value
+from paretodet.frontier.values import GAINS, value
 from paretodet.records.measurement import Measurement
 from paretodet.report import frontier_wording, wording
 from paretodet.report.drawing import DrawingStyle, titled
 from paretodet.report.formats import (
     QUANTITIES,
-    UNKNOWN,
     accuracy,
     executed,
+    field_text,
+    field_title,
     latency,
     plain,
     plural,
@@ -101,10 +102,7 @@ def frontier_table(frontier: Frontier, *, more: Sequence[str] = ()) -> Table:
 
 def _title(field: str) -> str:
     """The title of a column."""
-    if field in _TEXTS:
-        return _TEXTS[field][0]
-    name = noun(field)
-    return QUANTITIES[field].title if field in QUANTITIES else name[0].upper() + name[1:]
+    return _TEXTS[field][0] if field in _TEXTS else field_title(field)
 
 
 def _cells(row: Measurement, fields: Iterable[str]) -> list[str]:
@@ -116,12 +114,9 @@ def _cell(row: Measurement, field: str) -> str:
     """The text with its interval."""
     if field in _TEXTS:
         return _TEXTS[field][1](row)
-    if field in GAINS:
-        return accuracy(row, field)
-    number = value(row, field)
-    if not number:
-        return UNKNOWN
-    text = QUANTITIES[field].text(row) if field in QUANTITIES else amount(field, number.point)
+    text, number = field_text(row, field), value(row, field)
+    if field in GAINS or not number:
+        return text
     return text if number.low == number.high else f"{text} ({significant(number.low)}–{significant(number.high)})"
 
 

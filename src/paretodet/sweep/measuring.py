@@ -16,7 +16,7 @@ from paretodet.reading import sha256
 from paretodet.records.location import is_lines
 from paretodet.records.measurement import Measurement
 from paretodet.records.row_id import job_key
-from paretodet.records.store import Store
+from paretodet.records.store import DEFAULT, Store
 from paretodet.sweep.read import open_store
 from paretodet.writing import held, sweep
 
@@ -76,8 +76,13 @@ def content_hash(paths: Sequence[Path]) -> str:
 def measure_once(
     target: str | Path, job: Job, *, plan: Plan, on_progress: Callable[[Progress], None] = lambda progress: None
 ) -> Measurement:
-    """Measures one row and commits it to the store. A JSON Lines file is read-only: the row is not added to it."""
+    """Measures one row and commits it to the store that `goes_to` names."""
+    store = Store(goes_to(target)) if is_lines(target) else open_store(target)
     (row,) = measure([job], plan=plan, on_progress=on_progress)
-    if not is_lines(target):
-        open_store(target).append(row)
+    store.append(row)
     return row
+
+
+def goes_to(target: str | Path) -> str | Path:
+    """The store of a row that is measured beside those of `target`: the default one if that is a read-only file."""
+    return DEFAULT if is_lines(target) else target

@@ -25,18 +25,24 @@ def ignore(message: str) -> None:
 
 
 def read_rows(target: str | Path, *, run: str | None = None, estimates: bool = False, notify: Notify = ignore) -> Rows:
-    """The newest row of every subject in a store or JSON Lines file; all rows of one run if `run` is given.
+    """The newest row of every subject in a store or JSON Lines file, or in the runs whose ids begin with `run`.
 
     With `estimates`, untrained systems of Huang et al. without a published AP have an estimated one. Long fields
     (`records.columns.LONG_FIELDS`) have their defaults; `complete_rows` and `with_complete_rows` read them. Raises
     ValueError if there are no rows.
     """
+    rows = _rows_of(target, run, notify).newest()
+    return _with_estimates(rows) if estimates else rows
+
+
+def _rows_of(target: str | Path, run: str | None, notify: Notify) -> Rows:
+    """All rows, or those of the runs whose ids begin with `run`, repetitions of one measurement included."""
     rows = _all_rows(target, notify)
-    rows = rows.newest() if run is None else rows.of_run(run)
+    rows = rows if run is None else rows.of_run(run)
     if not rows:
         place, which = without_password(target), f" of run {run!r}" if run else ""
         raise InputError(f"{place}: no rows{which}; `paretodet measure` adds rows", "rows-none")
-    return _with_estimates(rows) if estimates else rows
+    return rows
 
 
 def _with_estimates(rows: Rows) -> Rows:
@@ -69,7 +75,7 @@ def with_complete_rows(target: str | Path, answer: Answer) -> Answer:
 
 def last_run(target: str | Path) -> tuple[Measurement, ...]:
     """The rows of the newest run with all fields. Raises ValueError if there are no rows."""
-    rows = read_rows(target, run="")
+    rows = _rows_of(target, None, ignore)
     return complete_rows(target, rows.of_run(rows[int(rows.times().argmax())].run))
 
 

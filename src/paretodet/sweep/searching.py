@@ -15,7 +15,7 @@ from paretodet.config import CandidateConfig
 from paretodet.errors import InputError, words
 from paretodet.frontier.search import assumed, choose, standing
 from paretodet.frontier.searched import Configuration, SearchResult
-from paretodet.frontier.values import Columns, columns, matches
+from paretodet.frontier.values import GAINS, Columns, columns, matches
 from paretodet.records.measurement import Measurement
 from paretodet.records.row_id import job_key, row_text, validated, with_id
 from paretodet.records.store import Store
@@ -348,17 +348,23 @@ def next_step(
 
 
 def _again(known: SearchResult, left: float, final: Collection[int]) -> tuple[int, int] | None:
-    """The row with the widest interval of those that are undecided and would be decided by exact costs, and of those
-    whose intervals overlap theirs; none of `final`.
+    """The row with the widest interval of those that are undecided and would be decided by exact values, and of those
+    whose intervals overlap theirs; none of `final`. The values are what is measured: the cost, maybe the gain.
     """
-    exact = replace(known.now, cost=Columns(*3 * (known.now.cost.point,)))
+    now, is_stated = known.now, known.gain in GAINS
+    exact = replace(now, cost=_exact(now.cost), gain=now.gain if is_stated else _exact(now.gain))
     is_open = np.flatnonzero(known.measured & ~known.standing.decided & standing(exact).decided)
-    cost = known.standing.cost
-    overlap = (cost.low < cost.high[is_open, None]) & (cost.high > cost.low[is_open, None])
-    near = np.flatnonzero(known.measured & overlap.any(axis=0))
-    widest = near[np.argsort(-(cost.high[near] - cost.low[near]) / cost.point[near], kind="stable")]
+    values = (known.standing.cost,) if is_stated else (known.standing.cost, known.standing.gain)
+    overlaps = [(each.low < each.high[is_open, None]) & (each.high > each.low[is_open, None]) for each in values]
+    near = np.flatnonzero(known.measured & np.logical_or.reduce(overlaps).any(axis=0))
+    widths = np.max([(each.high[near] - each.low[near]) / abs(each.point[near]) for each in values], axis=0)
+    widest = near[np.argsort(-widths, kind="stable")]
     steps = ((index, 2 * _processes(known, index)) for index in widest.tolist() if index not in final)
     return next((step for step in steps if step[1] <= MAX_PROCESSES and _fits(known, step, left)), None)
+
+
+def _exact(column: Columns) -> Columns:
+    return Columns(*3 * (column.point,))
 
 
 def _fits(known: SearchResult, step: tuple[int, int], left: float) -> bool:
