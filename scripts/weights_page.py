@@ -30,9 +30,10 @@ def _line(weights: PublishedWeights) -> str:
 
 
 def _accuracy(known: WeightsAccuracy) -> str:
-    numbers = " / ".join("–" if number is None else f"{number:.1f}" for number in (known.ap, known.ap50))
+    digits = 0 if known.rounding >= 0.5 else 1
+    numbers = " / ".join("–" if number is None else f"{number:.{digits}f}" for number in (known.ap, known.ap50))
     canvas = f" at {known.detector.split('-')[2]}" if known.detector and known.detector.startswith("yolo_v3-") else ""
-    masks = f", masks {known.mask_ap:.1f}" if known.mask_ap else ""
+    masks = f", masks {known.mask_ap:.{digits}f}" if known.mask_ap else ""
     return f"{numbers} {known.split}{canvas}{masks}"
 
 

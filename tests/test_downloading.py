@@ -187,6 +187,16 @@ def test_the_command_shows_the_command_that_imports(listed: Listed, capsys: pyte
     assert line == f"Next: paretodet import {file} {options} --ap-source 'a paper' --out made.safetensors"
 
 
+def test_a_number_that_is_printed_without_a_digit_after_the_point_is_an_option_without_one(
+    listed: Listed, capsys: pytest.CaptureFixture[str]
+) -> None:
+    known = {"detector": "yolo_v3_tiny-416", "split": "val2017", "ap": 21.0, "rounding": 0.5, "source": "a zoo"}
+    with serving(resumes(CONTENT)) as served:
+        listed(served, detectors=["yolo_v3_tiny-416"], accuracy=[known])
+        code, _, err = command(listed, capsys, "get", "made")
+    assert code == 0 and " --ap 21 --ap-split val2017 " in err
+
+
 def test_the_command_as_json_holds_the_same(listed: Listed, capsys: pytest.CaptureFixture[str]) -> None:
     with serving(resumes(CONTENT)) as served:
         listed(served, note="of no detector")

@@ -70,8 +70,8 @@ def _file(weights: PublishedWeights, root: Path) -> Path | None:
 def _import(weights: PublishedWeights, name: str, file: Path) -> Path:
     """The file as weights of the detector `name`, from the cache. Raises InputError or OSError."""
     known = weights.accuracy_in(name)
-    published = {"ap": known.ap, "ap50": known.ap50, "split": known.split, "source": known.source} if known else {}
-    metadata = WeightsMetadata(name=name, license=weights.origin.license, **published)  # type: ignore[arg-type]
+    published = known.to_metadata() if known else {}
+    metadata = WeightsMetadata(name=name, license=weights.origin.license, **published)
     target = f"{weights.name}.safetensors"
     key = {"imported": weights.name, "sha256": sha256(file), "as": name}
     return cached(key, lambda folder: _write(file, metadata, folder / target)).folder / target

@@ -10,7 +10,7 @@ from paretodet.errors import InputError
 from paretodet.export.cache import cache_folder
 from paretodet.fetching import Download, Progress, check_address, fetch
 from paretodet.reading import is_file, sha256
-from paretodet.weights.published import PublishedWeights, find
+from paretodet.weights.published import PublishedWeights, WeightsAccuracy, find
 from paretodet.writing import check_folder, write_text
 
 MIRROR = "PARETODET_WEIGHTS_MIRROR"  # the environment variable: an address to which the names of the files are added
@@ -66,8 +66,16 @@ def get_weights(
 def _import_options(weights: PublishedWeights, detector: str) -> dict[str, Any]:
     """What is known of these weights in this detector."""
     known = weights.accuracy_in(detector)
-    accuracy = {"ap": known.ap, "ap50": known.ap50, "ap_split": known.split, "ap_source": known.source} if known else {}
+    accuracy = _accuracy(known) if known else {}
     return {"as": detector, "license": weights.origin.license, **accuracy, "out": f"{weights.name}.safetensors"}
+
+
+def _accuracy(known: WeightsAccuracy) -> dict[str, Any]:
+    """As options: a number has as many digits as were printed, which say how it is rounded."""
+    numbers = {"ap": known.ap, "ap50": known.ap50}
+    if known.rounding >= 0.5:
+        numbers = {name: None if number is None else round(number) for name, number in numbers.items()}
+    return {**numbers, "ap_split": known.split, "ap_source": known.source}
 
 
 def _download(weights: PublishedWeights, file: Path, *, offline: bool) -> Download:

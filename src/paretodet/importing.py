@@ -11,14 +11,18 @@ from torch import Tensor, nn
 from paretodet import schema
 from paretodet.detectors.detector import Detector, build
 from paretodet.detectors.families import Override, spec
+from paretodet.detectors.spec import DetectorSpec
 from paretodet.errors import InputError
+from paretodet.transforms.resize_policy import FITS
 from paretodet.weights import files, published
 from paretodet.weights.backbones import BACKBONES, build_backbone
 from paretodet.weights.files import WeightsFile, WeightsMetadata
 from paretodet.weights.safe import WeightsError
 from paretodet.writing import check_target
 
-ACCURACY = {"ap", "ap50", "split", "source"}  # fields of WeightsMetadata
+ACCURACY = {"ap", "ap50", "split", "source", "rounding"}  # fields of WeightsMetadata
+ALTERING = ("norm_eps", "prior_percents", "released", "sampling")  # its fields on which detections depend
+Labels = tuple[str | None, ...]
 
 
 class ImportedWeights(NamedTuple):
@@ -29,6 +33,7 @@ class ImportedWeights(NamedTuple):
     source_sha256: str
     format: str
     code_base: str
+    item: str | None  # of a checkpoint that has others
     tensors: int
     values: int  # numbers read, including running statistics
     width: float
@@ -41,6 +46,7 @@ class ImportedWeights(NamedTuple):
     ap_source: str | None
     out: str
     sha256: str
+    unproved: tuple[str, ...]  # sentences about what the file does not show of the network
 
 
 def import_weights(source: Path, metadata: WeightsMetadata, out: Path, *, format: str | None = None) -> ImportedWeights:
@@ -54,7 +60,7 @@ def import_weights(source: Path, metadata: WeightsMetadata, out: Path, *, format
     check_target(out, "out", endings=[".safetensors"], read=[source])
     file = files.read(source, format)
     metadata = replace(metadata, file=source.name, sha256=file.sha256)
-    metadata, network = _as_backbone(metadata) if metadata.name in BACKBONES else _as_detector(metadata, file)
+    metadata, network = _as_backbone(metadata, file) if metadata.name in BACKBONES else _as_detector(metadata, file)
     state, wanted = file.state(network), network.state_dict()
     dtypes = {name: tensor.dtype for name, tensor in wanted.items()}
     _check_finite(state, dtypes, source)
@@ -66,6 +72,7 @@ def import_weights(source: Path, metadata: WeightsMetadata, out: Path, *, format
         source_sha256=metadata.sha256,
         format=file.format_name,
         code_base=file.code_base,
+        item=file.item,
         tensors=len(file.tensors) or len(read),
         values=sum(tensor.numel() for tensor in read),
         width=metadata.width,
@@ -78,6 +85,7 @@ def import_weights(source: Path, metadata: WeightsMetadata, out: Path, *, format
         ap_source=metadata.source,
         out=str(out),
         sha256=written,
+        unproved=file.unproved(network),
     )
 
 
@@ -104,8 +112,11 @@ def _as_detector(metadata: WeightsMetadata, file: WeightsFile) -> tuple[WeightsM
     return replace(completed, labels=labels, sampling=sampling), detector
 
 
-def _as_backbone(metadata: WeightsMetadata) -> tuple[WeightsMetadata, nn.Module]:
-    """A backbone has no classes, and no way in which images are fitted."""
+def _as_backbone(metadata: WeightsMetadata, file: WeightsFile) -> tuple[WeightsMetadata, nn.Module]:
+    """A backbone has no classes, and no way in which images are fitted. Its width is that of the file."""
+    earlier = files.read_metadata(file.path)
+    own = {"width": file.width} if earlier is None else {"width": earlier.width, "license": earlier.license}
+    metadata = _with(metadata, file.path, {name: value for name, value in own.items() if value} | _chosen(metadata))
     with torch.device("meta"):
         return metadata, build_backbone(metadata.name, metadata.width).eval()
 
@@ -113,31 +124,68 @@ def _as_backbone(metadata: WeightsMetadata) -> tuple[WeightsMetadata, nn.Module]
 def _completed(metadata: WeightsMetadata, file: WeightsFile) -> WeightsMetadata:
     """The metadata with what the file states where they are None, and what is known of a published file by its hash.
 
-    The form of the detector, `scratch` and `width`, is that of the file.
+    The form of the detector, `scratch` and `width`, is that of the file. The published accuracy is that of the file in
+    this detector: none if an option changes what it detects.
     """
-    if (earlier := files.read_metadata(file.path)) is not None:
-        return replace(earlier, **_given(metadata) | {"scratch": earlier.scratch, "width": earlier.width})
-    made = spec(metadata.name)
-    fixed, given = published.stated_of(metadata.sha256, metadata.name) | file.metadata(made), _given(metadata)
-    classes, width = fixed.pop("classes", None), fixed.get("width", metadata.width)
-    if given.keys() & ACCURACY:  # of one source: never one number of the list beside another one that is given
+    made, chosen = spec(metadata.name), _chosen(metadata)
+    fixed = _stated(metadata, file, made)
+    classes, unused = fixed.pop("classes", None), fixed.pop("unused", 0)
+    if chosen.keys() & ACCURACY:  # of one source: never one number of the list beside another one that is given
         fixed = {name: value for name, value in fixed.items() if name not in ACCURACY}
-    try:
-        completed = replace(metadata, **fixed | given | {"width": width})
-    except schema.SchemaError as error:
-        raise WeightsError(f"{file.path}: {error.message}", "weights-metadata") from None
+    completed = _with(metadata, file.path, fixed | chosen)
     file.check_said(asdict(completed))
-    _check_classes(completed.labels or made.labels, classes, file.path)
+    labels = _labels(completed.labels or made.labels, classes, unused if completed.labels else 0, file.path)
+    completed = replace(completed, labels=labels, fit=_other_fit(completed.fit, made))
+    answered = {name: getattr(completed, name) for name in file.asked()}
+    published_form: dict[str, Any] = {name: fixed.get(name) for name in ALTERING} | answered
+    is_used_otherwise = any(getattr(completed, name) is not None for name in files.USE)
+    if is_used_otherwise or replace(completed, **published_form).apply_to(made) != completed.apply_to(made):
+        return _with(completed, file.path, dict.fromkeys(ACCURACY))
     return completed
 
 
-def _given(metadata: WeightsMetadata) -> dict[str, Any]:
+def _stated(metadata: WeightsMetadata, file: WeightsFile, made: DetectorSpec) -> dict[str, Any]:
+    """What the file says in fields of WeightsMetadata, of `classes` and of `unused`, and what is known by its hash.
+
+    A file that was imported before says all of it, and its accuracy if it was imported as the same detector.
+    """
+    if (earlier := files.read_metadata(file.path)) is None:
+        return published.stated_of(metadata.sha256, metadata.name) | file.metadata(made)
+    foreign = {"name", "file", "sha256"} | (set() if earlier.name == metadata.name else ACCURACY)
+    return {name: value for name, value in asdict(earlier).items() if value is not None and name not in foreign}
+
+
+def _chosen(metadata: WeightsMetadata) -> dict[str, Any]:
+    """The fields that whoever imports has set, without the form of the detector, which is that of the file."""
     values = {field.name: getattr(metadata, field.name) for field in fields(metadata)}
-    return {name: value for name, value in values.items() if value is not None}
+    return {name: value for name, value in values.items() if value is not None and name not in ("scratch", "width")}
 
 
-def _check_classes(labels: tuple[str | None, ...], classes: int | None, path: Path) -> None:
-    """Raises WeightsError if the tensors do not have as many classes as there are names."""
-    if classes is not None and classes != len(labels):
-        message = f"{path}: has {classes} classes, and {len(labels)} are named; give their names with --classes"
-        raise WeightsError(message, "weights-other")
+def _with(metadata: WeightsMetadata, path: Path, values: dict[str, Any]) -> WeightsMetadata:
+    """The metadata with these values. Raises WeightsError if one is out of range."""
+    try:
+        return replace(metadata, **values)
+    except schema.SchemaError as error:
+        raise WeightsError(f"{path}: {error.message}", "weights-metadata") from None
+
+
+def _other_fit(fit: str | None, made: DetectorSpec) -> str | None:
+    """How images are fitted; None if that is the detector's own way."""
+    if fit not in FITS:
+        return fit
+    given = FITS[fit](height=made.height, width=made.width, sampling=made.fit.sampling)
+    return None if given == made.fit else fit
+
+
+def _labels(labels: Labels, classes: int | None, unused: int, path: Path) -> Labels:
+    """The names of all classes of the tensors: None for unused ones in front, if exactly their names are missing.
+
+    Raises WeightsError if the tensors do not have as many classes as there are names.
+    """
+    if classes is None or classes == len(labels):
+        return labels
+    if classes == len(labels) + unused:
+        return (None,) * unused + labels
+    slots = f", of which the first, slot 0, is unused: {classes - unused} or {classes} names fit" if unused else ""
+    message = f"{path}: has {classes} classes{slots}, and {len(labels)} are named; give their names with --classes"
+    raise WeightsError(message, "weights-other")

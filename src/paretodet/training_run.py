@@ -49,7 +49,7 @@ from paretodet.training.validator import ValidationProgress, ValidationResult, V
 from paretodet.version import __version__
 from paretodet.weights import files, safe
 from paretodet.weights.files import WeightsMetadata
-from paretodet.weights.finetune import initialize_from
+from paretodet.weights.finetune import check_imported, initialize_from
 from paretodet.writing import explained_disk_errors, write_text
 
 LOG, NEWEST, BEST = "log.jsonl", "weights.safetensors", "best.safetensors"
@@ -114,6 +114,8 @@ class TrainingRun:
             require_compiler("--compile")
         initial = _initial_metadata(config)
         initial.apply_to(spec(config.name))  # refuses an unknown name before labels are read
+        if config.weights and self._starts_anew:
+            check_imported(config.weights, config.name)
         self.data = open_training_data(config, self.notify)
         labels = self.data.labels
         self.spec = initial.apply_to(spec(config.name, Override(labels=labels.labels)))
@@ -194,9 +196,13 @@ class TrainingRun:
         except Exception as error:
             self.notify(f"{type(tracker).__name__} was not closed, its last metrics may be missing: {error}.")
 
+    @property
+    def _starts_anew(self) -> bool:
+        return latest(self.folder / CHECKPOINTS) is None
+
     def _detector(self) -> Detector:
         detector = build(self.spec, self.config.recipe.seed)
-        if self.config.weights and latest(self.folder / CHECKPOINTS) is None:
+        if self.config.weights and self._starts_anew:
             random = initialize_from(detector, self.config.weights, self.config.name)
             self.notify(f"Initialized from {self.config.weights}{_origin(self.config.weights)}, {_taken(random)}.")
         return detector

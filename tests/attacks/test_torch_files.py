@@ -9,6 +9,7 @@ import time
 import zipfile
 from collections import OrderedDict
 
+import numpy as np
 import pytest
 import torch
 from torch._utils import _rebuild_meta_tensor_no_storage, _rebuild_sparse_tensor, _rebuild_tensor_v2
@@ -84,6 +85,14 @@ def laughs():
     return value
 
 
+def one_text_many_times():
+    """A text of 50,000 letters as 20,000 different bytes."""
+    text = "a" * 50_000
+    return [Call(_codecs.encode, text, "latin1") for _ in range(20_000)]
+
+
+GLOBAL_ENCODE = b"c_codecs\nencode\n"
+SCALAR = np.float64(1).__reduce__()[0]  # numpy's function that makes a number of bytes
 SPARSE = torch.sparse_coo, (torch.zeros(1, 1).long(), torch.ones(1), (HUGE,), False)
 FILES = {
     "a call": archive(Call(os.mkdir, "bombed")),
@@ -91,6 +100,17 @@ FILES = {
     "a gibibyte of zeros": archive(Call(bytearray, 2**30)),
     "a gibibyte of zeros in the old form": old(Call(bytearray, 2**30)),
     "text that each of 23 calls doubles": archive(doubled(23)),
+    "text in a codec that doubles it": archive(Call(_codecs.encode, "a" * 100, "hex_codec")),
+    "one text that is encoded again and again": archive(one_text_many_times()),
+    "a codec that is not called": archive(b"\x80\x02" + GLOBAL_ENCODE + b"."),
+    "a codec in a dictionary": archive(b"\x80\x02}X\x01\0\0\0a" + GLOBAL_ENCODE + b"s."),
+    "a codec that is got back": archive(
+        b"\x80\x02" + GLOBAL_ENCODE + b"q\0X\x01\0\0\0aX\x06\0\0\0latin1\x86Rh\0X\x01\0\0\0aX\x09\0\0\0hex_codec\x86R."
+    ),
+    "a codec in the old form": old(Call(_codecs.encode, "a" * 100, "hex_codec")),
+    "a number of numpy of a tebibyte": archive(Call(SCALAR, np.dtype("f8"), HUGE)),
+    "a number of numpy that is an object": archive(Call(SCALAR, np.dtype("O"), b"12345678")),
+    "a number of numpy of another size": archive(Call(SCALAR, np.dtype("f8"), b"1234")),
     "lists of lists": archive(laughs()),
     "100,000 lists, one in another": archive(b"\x80\x02" + b"]" * 100_000 + b"a" * 99_999 + b"."),
     "a tensor larger than its numbers": archive(tensor((2**20, 2**20), (2**20, 1))),

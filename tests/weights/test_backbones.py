@@ -40,6 +40,8 @@ def narrow(name, width=WIDTH):
         ("vgg16", "faster_rcnn-vgg16-600-s16-p300", ()),
         ("vgg16", "ssd_liu-vgg16-300", ("fc6", "fc7")),
         ("vgg16_reduced", "ssd_liu-vgg16-300", ()),
+        ("vgg16_features", "faster_rcnn_ren-vgg16-600x850-p300", ("fc6", "fc7")),
+        ("vgg16_features", "ssd_liu-vgg16-300", ("fc6", "fc7")),
         ("vgg16_reduced", "faster_rcnn_ren-vgg16-600x850-p300", ("fc6", "fc7")),
         ("mobilenet_v1", "ssd-mobilenet_v1-300", ()),
         ("inception_v2", "faster_rcnn-inception_v2-600-s16-p300", ()),

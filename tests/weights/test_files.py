@@ -3,13 +3,14 @@ import os
 import pickle
 import zipfile
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
 
 from paretodet.detectors.detector import build
 from paretodet.detectors.families import Override, spec
-from paretodet.weights import darknet, safe
+from paretodet.weights import darknet, files, safe
 from paretodet.weights.files import WeightsMetadata, file_format, load, read_metadata, save
 from paretodet.weights.formats import torch_file
 from paretodet.weights.safe import WeightsError
@@ -95,6 +96,59 @@ def test_checkpoints_are_unwrapped(tmp_path, wrapper, prefix):
     options = argparse.Namespace(lr=0.1)  # as torchvision's training script saves them
     torch.save({wrapper: state, "epoch": 3, "args": options} if wrapper else state, tmp_path / "w.pth")
     assert sorted(torch_file.read(tmp_path / "w.pth")) == ["a.weight", "module.bias"]
+
+
+RAW, AVERAGE = {"a.weight": torch.zeros(2)}, {"a.weight": torch.ones(2)}
+IN_MODULE = {f"module.{name}": value for name, value in AVERAGE.items()}
+
+
+@pytest.mark.parametrize(
+    ("checkpoint", "item"),
+    [
+        ({"state_dict": RAW, "state_dict_ema": AVERAGE}, "state_dict_ema"),  # timm's
+        ({"model": RAW, "model_ema": {"n_averaged": torch.tensor(7)} | IN_MODULE}, "model_ema"),  # torchvision's
+        ({"model": RAW, "ema": {"module": AVERAGE, "updates": 7}}, "ema"),
+    ],
+)
+def test_averages_of_weights_come_first(tmp_path, checkpoint, item):
+    torch.save(checkpoint | {"epoch": 3}, tmp_path / "w.pth")
+    found = torch_file.read(tmp_path / "w.pth")
+    assert {name: value.tolist() for name, value in found.items()} == {"a.weight": [1.0, 1.0]}
+    assert files.read(tmp_path / "w.pth").item == item
+
+
+@pytest.mark.parametrize("checkpoint", [{"model": RAW, "model_ema": None}, {"model": RAW, "ema": {"decay": 0.9}}])
+def test_an_item_without_averages_is_passed_over(tmp_path, checkpoint):
+    torch.save(checkpoint, tmp_path / "w.pth")
+    file = files.read(tmp_path / "w.pth")
+    assert (file.item, file.tensors["a.weight"].tolist()) == ("model", [0.0, 0.0])
+
+
+def test_averages_in_an_unknown_item_are_not_dropped_in_silence(tmp_path):
+    torch.save({"model": RAW, "swa_model": AVERAGE}, tmp_path / "w.pth")
+    with pytest.raises(WeightsError, match=r"w\.pth: its item swa_model .*\[weights-format\]"):
+        torch_file.read(tmp_path / "w.pth")
+
+
+def test_a_bare_dictionary_is_no_item(tmp_path):
+    torch.save(RAW, tmp_path / "w.pth")
+    assert files.read(tmp_path / "w.pth").item is None
+
+
+@pytest.mark.parametrize("archive", [True, False])
+def test_numbers_of_numpy_beside_the_weights_are_no_hindrance(tmp_path, archive):
+    numbers = {"best_map": np.float64(0.41), "epoch": np.int64(3), "ok": np.bool_(True), "loss": [np.float32(2.5)] * 3}
+    options = argparse.Namespace(lr=np.float64(0.1), name=b"bytes")
+    checkpoint = {"model": AVERAGE, "args": options} | numbers
+    torch.save(checkpoint, tmp_path / "w.pth", _use_new_zipfile_serialization=archive)
+    assert torch_file.read(tmp_path / "w.pth")["a.weight"].tolist() == [1.0, 1.0]
+
+
+def test_what_hinders_is_named(tmp_path):
+    torch.save({"model": AVERAGE, "curve": np.arange(3.0)}, tmp_path / "w.pth")
+    with pytest.raises(WeightsError, match=r"w\.pth: .*it uses numpy\.\w+\.multiarray\._reconstruct") as refused:
+        torch_file.read(tmp_path / "w.pth")
+    assert refused.value.id == "weights-format" and "weights_only" not in str(refused.value)
 
 
 def test_a_prefix_that_some_names_have_is_kept(tmp_path):
@@ -218,6 +272,18 @@ def test_a_file_states_its_sampling(tmp_path):
         assert metadata is not None and metadata.apply_to(spec(SSD)).fit.sampling == stated
     with pytest.raises(WeightsError, match="sampling"):
         reread(path, f'{{"name": "{SSD}", "sampling": "cubic"}}')
+
+
+@pytest.mark.parametrize("option", [{"fit": "stretch"}, {"score": 0.5}, {"nms": 0.5}])
+def test_an_option_of_the_import_leaves_rows_without_published_accuracy(option):
+    known = {"ap": 37.0, "split": "val2017", "source": "a table"}
+    assert WeightsMetadata(name=SSD, **known).accuracy["ap"] == 37.0
+    assert WeightsMetadata(name=SSD, **known, **option).accuracy == {}
+
+
+@pytest.mark.parametrize(("rounding", "wanted"), [(0.05, 0.05), (0.5, 0.5), (None, 0.5)])
+def test_the_rounding_of_a_row_is_that_of_the_printed_number(rounding, wanted):
+    assert WeightsMetadata(name=SSD, ap=37.0, rounding=rounding).accuracy["ap_rounding"] == wanted
 
 
 def test_the_form_of_a_detector_is_all_that_a_training_from_its_weights_keeps():

@@ -6,11 +6,13 @@ import torch
 from paretodet.detectors.detector import Detector
 from paretodet.detectors.families import Override, spec
 from paretodet.training.config import TrainConfig
-from paretodet.training_run import _initial_metadata
-from paretodet.weights import files
+from paretodet.training.recipes import make_recipe
+from paretodet.training_run import _initial_metadata, train
+from paretodet.weights import darknet, files
 from paretodet.weights.files import WeightsMetadata
-from paretodet.weights.finetune import initialize_from
+from paretodet.weights.finetune import check_imported, initialize_from
 from paretodet.weights.safe import WeightsError
+from tensorflow_files import graph
 
 NAME = "yolo_v3_tiny-416"
 METADATA = WeightsMetadata(name=NAME, labels=("cat", "dog"), scratch=True, width=0.125)
@@ -79,3 +81,35 @@ def test_a_training_from_imported_weights_has_the_form_of_their_detector(tmp_pat
     files.save({"a": torch.zeros(1)}, path := tmp_path / "w.safetensors", given)
     config = TrainConfig(name=NAME, data=tmp_path, recipe=None, weights=path)
     assert _initial_metadata(config) == WeightsMetadata(name=NAME, **form)
+
+
+SSD = "ssd-mobilenet_v1-300"
+
+
+@pytest.fixture
+def original(tmp_path):
+    """A frozen graph by the names of TensorFlow's detection API."""
+    graph({"FeatureExtractor/MobilenetV1/Conv2d_0/weights": torch.ones(3, 3, 3, 16)}, path := tmp_path / "frozen.pb")
+    return path
+
+
+def test_weights_of_another_code_base_are_not_trained_from_before_they_are_imported(original):
+    """Their detector may have another width, other crops or epsilons than the catalogue's: the import reads them."""
+    with torch.device("meta"):
+        detector = Detector(spec(SSD, Override(labels=("a",))))
+    with pytest.raises(WeightsError, match=rf"`paretodet import .*frozen\.pb --as {SSD} ") as refused:
+        initialize_from(detector, original, SSD)
+    assert refused.value.id == "weights-format"
+
+
+def test_they_are_refused_before_labels_are_read(original, tmp_path):
+    recipe = make_recipe("quick", SSD, steps=1, batch=2)
+    config = TrainConfig(name=SSD, data=tmp_path / "no labels", recipe=recipe, weights=original)
+    with pytest.raises(WeightsError, match=r"frozen\.pb: ") as refused:
+        train(config, tmp_path / "run", notify=lambda sentence: None)
+    assert refused.value.id == "weights-format"
+
+
+def test_darknets_files_need_no_import(tmp_path):
+    darknet.save(built(("a",), seed=1), path := tmp_path / "w.weights")
+    check_imported(path, NAME)

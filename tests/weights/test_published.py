@@ -118,3 +118,22 @@ def test_the_list_needs_neither_torch_nor_a_network() -> None:
     code = "import sys; from paretodet.weights import published; published.entries(); print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert modules.isdisjoint(done.stdout.split())
+
+
+@pytest.mark.parametrize(
+    ("texts", "rounding"),
+    [(("37", None), 0.5), (("37.0", None), 0.05), (("37.04", "59"), 0.5), ((None, "59.1"), 0.05), ((None, None), None)],
+)
+def test_a_number_is_rounded_to_its_last_printed_digit(texts: tuple[str | None, ...], rounding: float | None) -> None:
+    read = published.as_printed(dict(zip(("ap", "ap50"), texts, strict=True)))
+    assert read.pop("rounding", None) == rounding
+    assert read == {name: float(text) for name, text in zip(("ap", "ap50"), texts, strict=True) if text is not None}
+
+
+def test_what_the_zoo_printed_without_a_digit_is_rounded_to_whole_percents() -> None:
+    """Only its source says so: 37.0 of torchvision has a digit more than 37 of the zoo."""
+    known = {entry.name: accuracy.rounding for entry in entries() for accuracy in entry.accuracy}
+    assert known["fasterrcnn_resnet50_fpn"] == 0.05 and known["faster_rcnn_inception_resnet_v2_atrous_coco"] == 0.5
+    for entry in entries():
+        for accuracy in entry.accuracy:
+            assert (accuracy.rounding == 0.5) == ("rounded to 1" in accuracy.source)

@@ -93,9 +93,33 @@ def test_a_norm_without_gamma_or_folded_is_the_same_function():
         (bare | norm, (x - mean) / (variance + 1e-3).sqrt() + beta),
         (bare | {f"{scope}/biases": offset}, shifted),
         (bare | {f"{scope}/convolution_bn_offset": offset}, shifted),
+        (bare | {f"{scope}/Conv2D_bn_offset": offset}, shifted),
     ):
         safe.load_tensors(detector, tf_detection.state(changed, detector), "file")
         assert torch.allclose(detector.backbone.stem.norm(x), wanted, atol=1e-5)
+
+
+def test_norms_that_a_tool_of_tensorflow_folded_are_read_by_the_names_of_their_operators():
+    tensors, detector = mobilenet()
+    folded = {name: value for name, value in tensors.items() if "/BatchNorm/" not in name}
+    for name in (name for name in tensors if name.endswith("/BatchNorm/beta")):
+        scope = name.removesuffix("/BatchNorm/beta")
+        operation = "depthwise" if scope.endswith("_depthwise") else "Conv2D"
+        folded[f"{scope}/{operation}_bn_offset"] = tensors[name]
+    safe.load_tensors(detector, tf_detection.state(folded, detector), "file")
+    found = detector.state_dict()
+    for index in (1, 9):
+        for part in ("depthwise", "pointwise"):
+            beta = tensors[f"{ROOT}/Conv2d_{index}_{part}/BatchNorm/beta"]
+            assert torch.equal(found[f"backbone.body.{index - 1}.{part}.norm.bias"], beta)
+
+
+@pytest.mark.parametrize("name", [f"{ROOT}/Conv2d_0/other_bn_offset", f"{ROOT}/Conv2d_77/Conv2D_bn_offset"])
+def test_a_norm_that_was_folded_into_an_unknown_layer_is_named(name):
+    tensors, detector = mobilenet()
+    with pytest.raises(WeightsError, match=rf"folded .*{name.removeprefix('FeatureExtractor/')}") as refused:
+        tf_detection.state(tensors | {name: torch.ones(16)}, detector)
+    assert refused.value.id == "weights-shape"
 
 
 def test_a_checkpoint_of_a_training_is_loaded(tmp_path):

@@ -14,13 +14,14 @@ from paretodet.backbones.vgg import VGG16
 from paretodet.detectors.catalogue import names
 from paretodet.detectors.detector import Detector, build
 from paretodet.detectors.families import spec
-from paretodet.importing import import_weights
+from paretodet.importing import _completed, import_weights
 from paretodet.layers.norms import BatchNorm
 from paretodet.reading import sha256
 from paretodet.types import Images
 from paretodet.weights import files, safe
+from paretodet.weights.backbones import build_backbone
 from paretodet.weights.formats import torch_file
-from paretodet.weights.namings.torchvision import NAMING, our_names
+from paretodet.weights.namings.torchvision import DEVIATION, NAMING, VGG, our_names
 from paretodet.weights.safe import WeightsError
 from record_torchvision_names import FILE, MODELS, shapes
 
@@ -231,8 +232,72 @@ def test_without_an_answer_a_frozen_file_is_not_imported(tmp_path, monkeypatch):
         with pytest.raises(WeightsError, match=r"w\.pth: .*--norm-eps") as refused:
             load()
         assert refused.value.id == "weights-norm-eps"
-    known = {sha256(path)[:8]: {"norm_eps": 0.0, "ap": 36.4}}
-    monkeypatch.setattr(files, "NAMINGS", (replace(NAMING, published=known),))
+    monkeypatch.setattr(files, "NAMINGS", (replace(NAMING, published_eps={sha256(path)[:8]: 0.0}),))
     file = files.read(path)
     file.check_said({})
-    assert file.metadata(spec(name)) == {"classes": 91, "norm_eps": 0.0, "ap": 36.4}
+    assert file.metadata(spec(name)) == {"classes": 91, "unused": 1, "norm_eps": 0.0}
+
+
+def test_a_name_for_the_background_of_retinanet_is_not_needed(tmp_path):
+    """torchvision counts it among the classes of RetinaNet, and nothing is trained to be it."""
+    tensors = checkpoint("retinanet_resnet50_fpn", frozen=True)
+    tensors["head.classification_head.cls_logits.bias"] = torch.empty(9 * 3, device="meta")
+    (tmp_path / "w.pth").write_bytes(b"two classes")
+    file = files.WeightsFile(path=tmp_path / "w.pth", format=torch_file.FORMAT, naming=NAMING, tensors=tensors)
+
+    def labels(*names):
+        metadata = files.WeightsMetadata(name="retinanet_tv-resnet50-800", labels=names, norm_eps=0.0)
+        return _completed(metadata, file).labels
+
+    assert labels("cat", "dog") == (None, "cat", "dog")
+    assert labels("cell", "cat", "dog") == ("cell", "cat", "dog")
+    with pytest.raises(WeightsError, match=r"w\.pth: has 3 classes, .*slot 0.* 5 are named") as refused:
+        labels(*"abcde")
+    assert refused.value.id == "weights-other"
+
+
+@pytest.mark.parametrize("model", DETECTORS)
+def test_only_retinanet_has_a_class_that_is_never_trained(model):
+    unused = NAMING.metadata(checkpoint(model), spec(DETECTORS[model])).get("unused", 0)
+    assert unused == (model == "retinanet_resnet50_fpn")
+
+
+def timms(net):
+    """The weights of our VGG-16 by the names of timm's."""
+    state, tensors = net.state_dict(), {}
+    for name in state:
+        if name.startswith("blocks."):
+            _, block, layer, leaf = name.split(".")
+            tensors[f"features.{VGG[int(block)] + int(layer)}.{leaf}"] = state[name]
+    for ours, theirs, side in (("fc6", "fc1", 7), ("fc7", "fc2", 1)):
+        rows, columns = state[f"{ours}.weight"].shape
+        tensors[f"pre_logits.{theirs}.weight"] = state[f"{ours}.weight"].view(rows, columns // side**2, side, side)
+        tensors[f"pre_logits.{theirs}.bias"] = state[f"{ours}.bias"]
+    return tensors | {"head.fc.weight": torch.ones(1000, rows), "head.fc.bias": torch.ones(1000)}
+
+
+@torch.no_grad()
+def test_the_classifier_of_timms_vgg_is_the_tail_of_ours():
+    """Its fc6 and fc7 are convolutions."""
+    made, net = build_backbone("vgg16", 0.125), build_backbone("vgg16", 0.125)
+    tensors = timms(made)
+    fill(net, tensors)
+    crops = torch.rand(2, 64, 7, 7)
+    hidden = torch.conv2d(crops, tensors["pre_logits.fc1.weight"], tensors["pre_logits.fc1.bias"]).relu()
+    wanted = torch.conv2d(hidden, tensors["pre_logits.fc2.weight"], tensors["pre_logits.fc2.bias"]).relu()
+    torch.testing.assert_close(net.tail(crops), wanted.flatten(1), rtol=1e-4, atol=1e-5)
+
+
+def test_features_alone_have_a_backbone_of_their_own():
+    """torchvision publishes a VGG-16 with NaN for a classifier, whose pixels are not divided."""
+    state = build_backbone("vgg16_features", 0.125).state_dict()
+    features = {name: values for name, values in timms(build_backbone("vgg16", 0.125)).items() if "features" in name}
+    marked = features | {f"classifier.{i}.bias": torch.full((8,), torch.nan) for i in (0, 3, 6)}
+    for tensors, factor in ((features, DEVIATION), (marked, (1.0, 1.0, 1.0))):
+        with pytest.raises(WeightsError, match="vgg16_features") as refused:
+            NAMING.state(tensors, build_backbone("vgg16", 0.125))
+        assert refused.value.id == "weights-other"
+        found = NAMING.state(tensors, build_backbone("vgg16_features", 0.125))
+        assert found.keys() == state.keys()
+        divided = found["blocks.0.0.weight"] * torch.tensor(factor).view(-1, 1, 1)
+        torch.testing.assert_close(divided, tensors["features.0.weight"])

@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING
 
 from paretodet.cli import options, weights_options
-from paretodet.cli.output import note_next, print_json, show
+from paretodet.cli.output import note_all, note_next, print_json, show
 
 if TYPE_CHECKING:
     from paretodet.importing import ImportedWeights
@@ -32,8 +32,9 @@ def import_(
     from paretodet.sources.catalogue import stored_options
     from paretodet.weights.backbones import BACKBONES
     from paretodet.weights.files import WeightsMetadata
+    from paretodet.weights.published import as_printed
 
-    published = {"ap": ap, "ap50": ap50, "split": ap_split, "source": ap_source}
+    published = as_printed({"ap": ap, "ap50": ap50}) | {"split": ap_split, "source": ap_source}
     given = {"norm_eps": norm_eps, "fit": fit, "score": score, "nms": nms, "license": license}
     labels = read_class_names(classes) if classes else None
     metadata = WeightsMetadata(name=as_, labels=labels, **given, **published)  # type: ignore[arg-type]
@@ -43,11 +44,13 @@ def import_(
     if json:
         print_json(done._asdict())
         return
-    show(f"Read {done.source} (SHA-256 {done.source_sha256[:12]}): format {done.format}, code base {done.code_base}.")
+    code_base = f"{done.code_base}, item {done.item}" if done.item else done.code_base
+    show(f"Read {done.source} (SHA-256 {done.source_sha256[:12]}): format {done.format}, code base {code_base}.")
     width = f" at width {done.width:g}" if done.width < 1 else ""
     use = f"{done.classes} classes, images fitted by {done.fit}" if done.classes else "a backbone alone"
     show(f"{done.name}{width}, {use}.")
     show(f"{done.tensors} tensors of the file gave {done.values:,} values; none is missing, none is left over.")
+    note_all(done.unproved)
     if done.classes:
         show(_published(done))
     show(f"Wrote {done.out} (SHA-256 {done.sha256[:12]}).")
@@ -62,5 +65,8 @@ def _published(done: "ImportedWeights") -> str:
     numbers = (("AP", done.ap), ("AP50", done.ap50))
     known = ", ".join(f"{name} {value:g}" for name, value in numbers if value is not None)
     if not known:
-        return "No published accuracy is known of this file: rows have none, unless --ap and --ap-split are given."
+        return (
+            "No published accuracy is known of this file as it is imported: rows have none. Give it by --ap and "
+            "--ap-split; it holds only without --score, --nms, another --fit and another --norm-eps."
+        )
     return f"Published: {known} on {done.ap_split or 'a split that is not stated'} ({done.ap_source or 'no source'})."

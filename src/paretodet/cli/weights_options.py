@@ -40,10 +40,17 @@ NormEps = Annotated[
     ),
 ]
 Ap = Annotated[
-    float | None, Option("--ap", help="Published AP of the weights on COCO, in percent.", show_default="unknown")
+    str | None,
+    Option(
+        "--ap",
+        metavar="PERCENT",
+        help="Published AP of the weights on COCO, in percent, with all printed digits: 37.0 is not 37.",
+        show_default="unknown",
+    ),
 ]
 Ap50 = Annotated[
-    float | None, Option("--ap50", help="Published AP50 of the weights on COCO, in percent.", show_default="unknown")
+    str | None,
+    Option("--ap50", metavar="PERCENT", help="Published AP50 of the weights on COCO, as --ap.", show_default="unknown"),
 ]
 ApSplit = Annotated[
     str | None,

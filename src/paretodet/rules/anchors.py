@@ -84,6 +84,11 @@ class MultiGridAnchors:
     def strides(self) -> tuple[None, ...]:
         return (None,) * self.levels
 
+    @property
+    def scales(self) -> tuple[tuple[float, ...], ...]:
+        """The scale of each anchor of a location, for each level."""
+        return tuple(tuple(scale for scale, _ in level) for level in self._scaled_ratios())
+
     def __call__(self, maps: Maps, canvas: tuple[int, int]) -> References:
         side = min(canvas)
         grids = []

@@ -1,6 +1,5 @@
 """Names of the catalogue, or of its form, and files of trained weights that say which detector they belong to."""
 
-import shlex
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -39,7 +38,7 @@ class Catalogue(Source):
 
     def check(self, name: str) -> None:
         if is_file(Path(name)) and _has_weights(Path(name)):
-            raise _not_imported(Path(name), "a file of weights, and no name of a detector", "NAME")
+            raise files.not_imported(Path(name), "a file of weights, and no name of a detector", "NAME")
         try:
             families.spec(name)
         except UnknownName:
@@ -95,9 +94,7 @@ class Catalogue(Source):
         self.check(config.name)
         if config.weights is None:
             return detector_network(build(self.spec(config)))
-        file = files.read(config.weights)
-        if file.naming:
-            raise _not_imported(config.weights, f"has weights of {file.naming.title}", config.name)
+        file = files.read_own(config.weights, config.name)
         file.load(detector := build(self.spec(config)))
         return detector_network(detector, weights=sha256(config.weights))
 
@@ -152,12 +149,6 @@ def _has_weights(path: Path) -> bool:
     except WeightsError:
         return False
     return True
-
-
-def _not_imported(path: Path, what: str, name: str) -> WeightsError:
-    """The error with the command that converts a file, whose detector may differ from the catalogue's."""
-    command = shlex.join(["paretodet", "import", str(path), "--as", name, "--out", f"{path.stem}.safetensors"])
-    return WeightsError(f"{path}: {what}: convert it with `{command}` and use the result", "weights-format")
 
 
 def read_metadata(path: Path) -> WeightsMetadata:

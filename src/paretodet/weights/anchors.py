@@ -1,8 +1,9 @@
 """In which order a file of another code base has the anchors of a location.
 
-A file that has the detector's anchors as they are shows the order by comparison. Of an SSD of TensorFlow's detection
-API only one question is open: in graphs of 2017 the square between two scales is the second anchor of a location, in
-later ones the last. Weights of all orders have equal shapes, and boxes of a wrong one are up to the whole image wrong.
+A file that has the detector's anchors as they are shows the order, and their sizes, by comparison. The graph of an SSD
+of TensorFlow's detection API may have only what it computes them from: ratios and scales. In graphs of 2017 the square
+between two scales is the second anchor of a location, in later ones the last. Weights of all orders and sizes have
+equal shapes, and boxes of wrong ones are up to the whole image wrong.
 """
 
 import math
@@ -14,6 +15,7 @@ from torch import Tensor
 
 from paretodet.detectors.detector import Detector
 from paretodet.ops.geometry import center_size
+from paretodet.rules.anchors import MultiGridAnchors
 from paretodet.weights.safe import WeightsError
 
 ROUNDING = 1e-5  # of the canvas: what float32 and other formulas of the same anchors differ by
@@ -21,19 +23,25 @@ COARSEST = 5e-3  # half a step of anchors that are stored as bytes is below it
 GRID = "MultipleGridAnchorGenerator/"  # of constants in graphs of TensorFlow's detection API
 RATIOS = 6  # of the anchors of a location on all maps but the first
 RATIO_TOLERANCE = 0.02  # quantized anchors are this far off
+SCALE_TOLERANCE = 1e-4
 XYWH = (1, 0, 3, 2)  # from TensorFlow's y, x, height, width
 Orders = tuple[tuple[int, ...], ...]  # of each level
 SquarePlace = Literal["second", "last"]
+LAST: dict[SquarePlace, tuple[int, ...]] = {  # the anchors of a location with the second square last
+    "second": (0, 2, 3, 4, 5, 1),
+    "last": tuple(range(RATIOS)),
+}
 
 
-def anchor_orders(found: Tensor, detector: Detector) -> Orders:
+def anchor_orders(found: Tensor, detector: Detector, *, corners: bool = False) -> Orders:
     """For each level the place in the file of each of the detector's anchors at a location.
 
-    `found` [N, 4] are centers and sizes (x, y, width, height) as fractions of the canvas, by level and location.
+    `found` [N, 4] are centers and sizes (x, y, width, height), or `corners` (x, y, x, y), as fractions of the canvas,
+    by level and location.
     Raises WeightsError, which says what differs, if they are not the detector's within half their quantization step.
     """
     spec = detector.spec
-    ours, counts = _anchors(detector)
+    ours, counts = _anchors(detector, corners)
     if len(found) != len(ours):
         message = f"it has {len(found):,} anchors, {spec.name} has {len(ours):,}; name a detector of its input size"
         raise WeightsError(message, "weights-other")
@@ -43,6 +51,33 @@ def anchor_orders(found: Tensor, detector: Detector) -> Orders:
         _order(theirs.view(-1, n, 4), own.view(-1, n, 4), allowed, f"level {i}")
         for i, (theirs, own, n) in enumerate(levels)
     )
+
+
+def multi_grid_orders(tensors: Mapping[str, Tensor], detector: Detector) -> Orders:
+    """For each level of an SSD of TensorFlow's detection API the place in the file of each of the detector's anchors.
+
+    Anchors that the file has are compared as in `anchor_orders`; otherwise the scales of the graph that computes them.
+    Raises WeightsError if they are not the detector's, or if the file does not tell their order.
+    """
+    anchors = detector.spec.anchors
+    assert isinstance(anchors, MultiGridAnchors)
+    if tables := _tables(tensors, detector):
+        return _of_tables(tables, detector)
+    if other := _other_scales(_graph_scales(tensors), anchors):
+        message = f"its anchors are others: no level of its graph has the scales {other} of {detector.spec.name}"
+        raise WeightsError(message, "weights-other")
+    if (place := second_square(tensors)) is None:
+        raise WeightsError(
+            "it does not tell the order of its anchors, which is another one in graphs of 2017; import the "
+            "frozen graph (.pb) of the same network, or put the .meta file of the checkpoint beside it",
+            "weights-anchors",
+        )
+    return tuple(LAST[place] if count == RATIOS else tuple(range(count)) for count in anchors.per_cell)
+
+
+def shows_sizes(tensors: Mapping[str, Tensor], detector: Detector) -> bool:
+    """Whether `multi_grid_orders` compares the sizes of anchors."""
+    return bool(_tables(tensors, detector) or _graph_scales(tensors))
 
 
 def in_order(values: Tensor, order: Sequence[int], inside: Sequence[int] | None = None) -> Tensor:
@@ -68,13 +103,65 @@ def second_square(tensors: Mapping[str, Tensor]) -> SquarePlace | None:
     for name, tensor in tensors.items():
         if GRID in name and tensor.dim() == 1 and (place := _of_ratios(tensor.double().tolist())):
             return place
-    for tensor in tensors.values():
-        if 2 <= tensor.dim() <= 3 and tensor.shape[-1] == 4 and tensor.shape[-2] > RATIOS:
-            last = tensor.flatten(0, -2)[-RATIOS:].double()
-            for sides in (last[:, 2:] - last[:, :2], last[:, 2:]):
-                if (sides > 0).all() and (place := _of_ratios((sides[:, 1] / sides[:, 0]).tolist())):
-                    return place
+    return next(filter(None, map(_place_in, _rows_of_four(tensors))), None)
+
+
+def _rows_of_four(tensors: Mapping[str, Tensor]) -> list[Tensor]:
+    """The tensors that have the form of anchors: many rows of four numbers, at most under one more axis."""
+    wide = (each for each in tensors.values() if 2 <= each.dim() <= 3 and each.shape[-1] == 4 and each.numel())
+    return [each[0] if each.dim() == 3 else each for each in wide if each.shape[-2] > RATIOS]
+
+
+def _place_in(rows: Tensor) -> SquarePlace | None:
+    """By the last rows, which are corners or centers and sizes; None if they are not the anchors of a location."""
+    last = rows[-RATIOS:].double()
+    for sides in (last[:, 2:] - last[:, :2], last[:, 2:]):
+        if (sides > 0).all() and (place := _of_ratios((sides[:, 1] / sides[:, 0]).tolist())):
+            return place
     return None
+
+
+def _tables(tensors: Mapping[str, Tensor], detector: Detector) -> list[Tensor]:
+    """The anchors in a file: as many rows as the detector has anchors, or rows that end with those of a location."""
+    if not (rows := _rows_of_four(tensors)):
+        return []
+    count = len(_anchors(detector)[0])
+    return [each for each in rows if len(each) == count or _place_in(each)]
+
+
+def _of_tables(tables: Sequence[Tensor], detector: Detector) -> Orders:
+    """The orders of the first table that has the detector's anchors. Raises the error of the last one if none has."""
+    for table in tables[:-1]:
+        try:
+            return _of_table(table, detector)
+        except WeightsError:
+            continue
+    return _of_table(tables[-1], detector)
+
+
+def _of_table(table: Tensor, detector: Detector) -> Orders:
+    """Small anchors at the lower right are smaller than their centers; corners of x2 and y2 are larger than x1, y1."""
+    return anchor_orders(table[:, XYWH], detector, corners=bool((table[:, 2:] > table[:, :2]).all()))
+
+
+def _graph_scales(tensors: Mapping[str, Tensor]) -> list[list[float]]:
+    """The scales of the anchors of a location, which a graph has for each level: all but one are equal."""
+    constants = (each for name, each in tensors.items() if GRID in name and each.dim() == 1 and len(each) > 2)
+    sorted_values = [sorted(each.double().tolist()) for each in constants if each.is_floating_point()]
+    return [values for values in sorted_values if max(map(values.count, values)) == len(values) - 1]
+
+
+def _other_scales(found: Sequence[Sequence[float]], anchors: MultiGridAnchors) -> str:
+    """The scales of the first level for which there are others; "" if there are none."""
+    for level in map(sorted, anchors.scales):
+        alike = [values for values in found if len(values) == len(level)]
+        if alike and not any(all(map(_equal, values, level)) for values in alike):
+            return " and ".join(f"{scale:.4g}" for scale in sorted(set(level)))
+    return ""
+
+
+def _equal(found: float, wanted: float) -> bool:
+    return math.isclose(found, wanted, rel_tol=SCALE_TOLERANCE)
 
 
 def _of_ratios(ratios: list[float]) -> SquarePlace | None:
@@ -89,14 +176,15 @@ def _near(found: float, wanted: float) -> bool:
     return math.isclose(found, wanted, rel_tol=RATIO_TOLERANCE)
 
 
-def _anchors(detector: Detector) -> tuple[Tensor, list[int]]:
-    """Centers and sizes [N, 4] as fractions of the canvas, and how many each level has."""
+def _anchors(detector: Detector, corners: bool = False) -> tuple[Tensor, list[int]]:
+    """Centers and sizes [N, 4], or corners, as fractions of the canvas, and how many each level has."""
     height, width = detector.spec.height, detector.spec.width
     with torch.no_grad():
         maps = detector.maps(torch.zeros(1, 3, height, width, device=next(detector.parameters()).device))
     shapes = tuple(torch.zeros(1).expand(each.shape) for each in maps)  # only their shapes matter
     references = detector.spec.anchors(shapes, (height, width))
-    return torch.cat(center_size(references.boxes), -1) / torch.tensor((width, height) * 2), list(references.counts)
+    boxes = references.boxes if corners else torch.cat(center_size(references.boxes), -1)
+    return boxes / torch.tensor((width, height) * 2), list(references.counts)
 
 
 def _tolerance(found: Tensor) -> float:

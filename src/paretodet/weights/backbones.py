@@ -17,11 +17,13 @@ from paretodet.errors import InputError
 from paretodet.weights.safe import WeightsError
 
 RESNETS: Mapping[str, Any] = {name: made for name, made in NETWORKS.items() if name.startswith("resnet")}
-# vgg16 has the classifier's fc6 and fc7, which are the tail of region detectors; in SSD's they are convolutions.
+# vgg16 has the classifier's fc6 and fc7, which are the tail of region detectors; in SSD's they are convolutions, and
+# vgg16_features lacks them.
 # A ResNet without a layout in its name is slim's.
 BACKBONES: Mapping[str, Any] = {
     **NETWORKS,
     "vgg16": VGG16(taps=(5,)),
+    "vgg16_features": VGG16(taps=(5,), tail=False),
     "vgg16_reduced": VGG16Reduced(),
     **{
         f"{name}_{layout}": replace(made, layout=layout)

@@ -12,6 +12,14 @@ def _no_metadata(path: Path) -> dict[str, Any]:
     return {}
 
 
+class ItemTensors(dict[str, Tensor]):
+    """The tensors of one item of a checkpoint, which has others beside it."""
+
+    def __init__(self, tensors: Mapping[str, Tensor], item: str):
+        super().__init__(tensors)
+        self.item = item
+
+
 @dataclass(frozen=True, kw_only=True)
 class FileFormat:
     """Files that hold named tensors. Which detector the names are of is the question of a `Naming`."""

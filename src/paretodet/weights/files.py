@@ -5,6 +5,7 @@ Darknet's `.weights` files have no names: their order is that of the network.
 """
 
 import json
+import shlex
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
@@ -27,7 +28,7 @@ from paretodet.schema import Finite, Limits
 from paretodet.transforms.resize import Sampling
 from paretodet.transforms.resize_policy import with_sampling
 from paretodet.weights import darknet, safe
-from paretodet.weights.file_format import FileFormat
+from paretodet.weights.file_format import FileFormat, ItemTensors
 from paretodet.weights.formats import FORMATS
 from paretodet.weights.naming import COUNTER, Naming, Tensors
 from paretodet.weights.namings import NAMINGS
@@ -37,6 +38,7 @@ from paretodet.weights.safe import WeightsError
 DARKNET, DARKNET_NAME = ".weights", "darknet"
 KEY = "paretodet"  # in the metadata of a safetensors file
 FORM = ("scratch", "width", "norm_eps", "prior_percents", "released", "sampling")  # what `apply_to` reads
+USE = ("fit", "score", "nms")  # options of whoever imported them, None where they are used as published
 Percent = Annotated[int, Limits(ge=1, le=1000)]
 
 
@@ -65,6 +67,7 @@ class WeightsMetadata:
     ap50: Finite | None = None
     split: str | None = None  # of the published AP
     source: str | None = None  # of the published AP
+    rounding: Annotated[float, Limits(gt=0, le=50)] | None = None  # half a unit of the last published digit
 
     def __post_init__(self) -> None:
         schema.check(self)
@@ -80,15 +83,14 @@ class WeightsMetadata:
 
     @property
     def accuracy(self) -> dict[str, Any]:
-        """The accuracy fields of a row with these weights; empty if none was published.
+        """The accuracy fields of a row with these weights; empty if none was published, and with an option of `USE`.
 
-        Also empty with thresholds, which are those of whoever imported them.
+        Where the rounding is not known, it is the most that the numbers allow.
         """
         printed = [number for number in (self.ap, self.ap50) if number is not None]
-        if not printed or self.score is not None or self.nms is not None:
+        if not printed or any(getattr(self, option) is not None for option in USE):
             return {}
-        whole = all(float(number).is_integer() for number in printed)  # printed without a digit after the point
-        rounding = 0.5 if whole else 0.05
+        rounding = self.rounding or (0.5 if all(float(number).is_integer() for number in printed) else 0.05)
         stated = {"ap": self.ap, "ap50": self.ap50, "ap_split": self.split, "ap_source": self.source}
         return stated | {"ap_rounding": rounding}
 
@@ -129,12 +131,31 @@ class WeightsFile:
             fixed = self.naming.metadata(self.tensors, spec) if self.naming else {}
         return (self.format.metadata(self.path) if self.format else {}) | fixed | self._published()
 
+    @property
+    def width(self) -> float | None:
+        """The factor on the channels that the tensors show; None if they show none."""
+        return self.naming.width(self.tensors) if self.naming else None
+
+    @property
+    def item(self) -> str | None:
+        """The item of a checkpoint that the tensors are."""
+        return self.tensors.item if isinstance(self.tensors, ItemTensors) else None
+
+    def unproved(self, module: nn.Module) -> tuple[str, ...]:
+        """What the file does not show of the network `module` although its results depend on it, as sentences."""
+        return self.naming.unproved(self.tensors, module) if self.naming else ()
+
+    def asked(self) -> dict[str, str]:
+        """The fields of WeightsMetadata on which the detector depends and that the file does not have, each with a
+        question."""
+        asked = self.naming.unsaid(self.tensors) if self.naming else {}
+        return {name: question for name, question in asked.items() if name not in self._published()}
+
     def check_said(self, given: Mapping[str, Any]) -> None:
         """Raises WeightsError with a question if the detector depends on a field of WeightsMetadata that neither the
         file nor `given` has."""
-        asked = self.naming.unsaid(self.tensors) if self.naming else {}
-        for name, question in asked.items():
-            if given.get(name) is None and name not in self._published():
+        for name, question in self.asked().items():
+            if given.get(name) is None:
                 raise WeightsError(f"{self.path}: {question}", "weights-norm-eps")
 
     @cached_property
@@ -142,9 +163,9 @@ class WeightsFile:
         return sha256(self.path)
 
     def _published(self) -> dict[str, Any]:
-        """The fields that the code base published for this file."""
-        known = self.naming.published if self.naming else {}
-        return next((dict(values) for start, values in known.items() if self.sha256.startswith(start)), {})
+        """The epsilon of the norms, if the code base published this file and says so."""
+        known = self.naming.published_eps if self.naming else {}
+        return next(({"norm_eps": eps} for start, eps in known.items() if self.sha256.startswith(start)), {})
 
     def state(self, module: nn.Module) -> Tensors:
         """The state of `module`, whose own tensors may be on the meta device; types may be others than the module's.
@@ -210,6 +231,21 @@ def named_format(name: str) -> FileFormat | None:
     if name not in formats:
         raise InputError(f"format: got {name!r}, allowed {', '.join(formats)}", "option-value")
     return formats[name]
+
+
+def not_imported(path: Path, what: str, name: str) -> WeightsError:
+    """The error with the command that converts a file, whose detector may differ from the catalogue's."""
+    command = shlex.join(["paretodet", "import", str(path), "--as", name, "--out", f"{path.stem}.safetensors"])
+    return WeightsError(f"{path}: {what}: convert it with `{command}` and use the result", "weights-format")
+
+
+def read_own(path: Path, name: str) -> WeightsFile:
+    """Read a file with our names, or darknet's without names. Raises WeightsError as `read`, and one with the command
+    that converts it to weights of `name`, if the names are of another code base."""
+    file = read(path)
+    if file.naming:
+        raise not_imported(path, f"has weights of {file.naming.title}", name)
+    return file
 
 
 def naming_of(names: Collection[str]) -> Naming | None:

@@ -17,8 +17,8 @@ def initialize_from(detector: Detector, path: Path, name: str) -> tuple[str, ...
     catalogue name `name`, except tensors of another shape.
 
     Returns the names of the tensors that keep their random values: those that the backbone does not have, or whose
-    shape depends on the number of classes. Raises WeightsError if the file fits neither, or if tensors of the backbone
-    have another shape.
+    shape depends on the number of classes. Raises WeightsError if the file fits neither, has to be imported first, or
+    has tensors of the backbone of another shape.
     """
     metadata = files.read_metadata(path)
     if metadata is not None and metadata.name in BACKBONES:
@@ -27,6 +27,12 @@ def initialize_from(detector: Detector, path: Path, name: str) -> tuple[str, ...
         found = _of_detector(detector, path, name, metadata)
     detector.load_state_dict(found, strict=False)
     return tuple(key for key, value in detector.state_dict().items() if key not in found and value.is_floating_point())
+
+
+def check_imported(path: Path, name: str) -> None:
+    """Raises WeightsError, with the command that imports it, if `path` has names of another code base."""
+    if files.read_metadata(path) is None:
+        files.read_own(path, name)
 
 
 def _of_backbone(detector: Detector, path: Path, name: str) -> dict[str, Tensor]:
@@ -41,8 +47,8 @@ def _of_detector(
     detector: Detector, path: Path, name: str, metadata: files.WeightsMetadata | None
 ) -> dict[str, Tensor]:
     try:
-        source = _source(metadata, name)
-        files.load(source, path)
+        file, source = files.read_own(path, name), _source(metadata, name)
+        file.load(source)
     except ValueError as error:
         if metadata is None or metadata.name == name:
             raise

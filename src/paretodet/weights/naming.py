@@ -16,8 +16,16 @@ def _no_metadata(tensors: Tensors, spec: DetectorSpec) -> dict[str, Any]:
     return {}
 
 
+def _no_width(tensors: Tensors) -> float | None:
+    return None
+
+
 def _nothing_unsaid(tensors: Tensors) -> dict[str, str]:
     return {}
+
+
+def _nothing_unproved(tensors: Tensors, module: nn.Module) -> tuple[str, ...]:
+    return ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,10 +33,13 @@ class Naming:
     """From the tensors of another code base to the state of a detector or backbone of ours.
 
     `state` returns the tensors by our names; one without a place keeps its name, so that it is reported as unused.
-    `metadata` returns the fields of WeightsMetadata that the tensors fix of a detector of this kind, and `classes`, how
-    many of them they have. Both raise WeightsError, without the file's path, for tensors of another kind of detector.
-    `unsaid` returns the fields that the tensors leave open although the detector depends on them, each with the
-    question that its user is asked; `published` has fields for files that the code base published.
+    `metadata` returns the fields of WeightsMetadata that the tensors fix of a detector of this kind, `classes`, how
+    many of them they have, and `unused`, how many of these come first and are never trained. Both raise WeightsError,
+    without the file's path, for tensors of another kind of detector. `width` returns the factor on the channels; None
+    if the code base has no such factor. `unsaid` returns the fields that the tensors leave open although the detector
+    depends on them, each with the question that its user is asked; `unproved` returns sentences about what they leave
+    open and nobody is asked. `published_eps` has the epsilon of the norms in files that the code base published, by
+    the first digits of their SHA-256.
     """
 
     name: str
@@ -36,5 +47,7 @@ class Naming:
     matches: Callable[[Collection[str]], bool]  # whether a file with these names is of the code base
     state: Callable[[Tensors, nn.Module], Tensors]
     metadata: Callable[[Tensors, DetectorSpec], dict[str, Any]] = _no_metadata
+    width: Callable[[Tensors], float | None] = _no_width
     unsaid: Callable[[Tensors], dict[str, str]] = _nothing_unsaid
-    published: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)  # by first digits of the file's SHA-256
+    unproved: Callable[[Tensors, nn.Module], tuple[str, ...]] = _nothing_unproved
+    published_eps: Mapping[str, float] = field(default_factory=dict)

@@ -31,7 +31,7 @@ def _malformed(reason: str) -> WeightsError:
 
 
 @dataclass
-class _Type:
+class NumberType:
     """numpy.dtype, to which a state gives its byte order."""
 
     code: str
@@ -59,7 +59,7 @@ class _Array:
 
 
 def _numbers(data: Any, kind: Any, shape: Any, order: str) -> np.ndarray:
-    if not isinstance(kind, _Type) or not isinstance(data, memoryview | bytearray) or not isinstance(shape, tuple):
+    if not isinstance(kind, NumberType) or not isinstance(data, memoryview | bytearray) or not isinstance(shape, tuple):
         raise _malformed("an array that is not of numbers")
     if len(shape) > MAX_DIMENSIONS or not all(type(side) is int and side >= 0 for side in shape):
         raise _malformed("an array of an impossible shape")
@@ -94,13 +94,13 @@ def _array_of_buffer(data: Any, kind: Any, shape: Any, order: Any, axes: None = 
     return _Array(_numbers(data, kind, shape, "F" if _text(order) == "F" else "C"))
 
 
-def _type(code: Any, align: Any = 0, copy: Any = 0) -> _Type:
+def number_type(code: Any, align: Any = 0, copy: Any = 0) -> NumberType:
     if (name := _text(code)) not in DTYPES:
         raise _malformed(f"an array of type {name[:20]!r}")
-    return _Type(name)
+    return NumberType(name)
 
 
-def _scalar(kind: Any, data: Any) -> int | float:
+def scalar(kind: Any, data: Any) -> int | float:
     number: int | float = _numbers(data, kind, (), "C").item()
     return number
 
@@ -125,10 +125,10 @@ def _nothing() -> None:
     raise _malformed("an array that is built in another way than numpy's")
 
 
-_MULTIARRAY: dict[str, Callable[..., Any]] = {"_reconstruct": _array, "scalar": _scalar}
+_MULTIARRAY: dict[str, Callable[..., Any]] = {"_reconstruct": _array, "scalar": scalar}
 CALLABLES: dict[tuple[str, str], Callable[..., Any]] = {
     ("numpy", "ndarray"): _nothing,
-    ("numpy", "dtype"): _type,
+    ("numpy", "dtype"): number_type,
     ("_codecs", "encode"): _bytes,
     ("__builtin__", "bytes"): _no_bytes,
     ("collections", "OrderedDict"): _mapping,
@@ -235,7 +235,7 @@ class _Machine:
 
     def build(self) -> None:
         (state,) = self.last(1)
-        if not isinstance(self.stack[-1], _Array | _Type) or not isinstance(state, tuple):
+        if not isinstance(self.stack[-1], _Array | NumberType) or not isinstance(state, tuple):
             raise _malformed("a state of something that is not an array")
         self.stack[-1].build(state)
         self.count(self.stack[-1])

@@ -2,7 +2,8 @@
 
 import difflib
 import tomllib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from decimal import Decimal, InvalidOperation
 from functools import cache
 from importlib.resources import files
 from typing import Annotated, Any
@@ -42,7 +43,14 @@ class WeightsAccuracy(Closed, kw_only=True, frozen=True):
     ap: Percent | None = None
     ap50: Percent | None = None
     mask_ap: Percent | None = None
+    rounding: Annotated[float, Limits(gt=0)] = 0.05  # half a unit of the last digit
     source: str
+
+    def to_metadata(self) -> dict[str, Any]:
+        """The accuracy of boxes in fields of WeightsMetadata."""
+        return {
+            "ap": self.ap, "ap50": self.ap50, "split": self.split, "source": self.source, "rounding": self.rounding,
+        }  # fmt: skip
 
 
 class PublishedWeights(Closed, kw_only=True, frozen=True):
@@ -117,8 +125,30 @@ def stated_of(sha256: str, detector: str) -> dict[str, Any]:
     if listed is None:
         return {}
     known = listed.accuracy_in(detector)
-    accuracy = {"ap": known.ap, "ap50": known.ap50, "split": known.split, "source": known.source} if known else {}
-    return {"license": listed.origin.license} | accuracy
+    return {"license": listed.origin.license} | (known.to_metadata() if known else {})
+
+
+def as_printed(numbers: Mapping[str, str | None]) -> dict[str, Any]:
+    """Numbers of an accuracy by their option, and `rounding`: half a unit of the last digit that is printed of them.
+
+    Raises InputError naming the option of a text that is no number.
+    """
+    read = {name: _decimal(name, text) for name, text in numbers.items() if text is not None}
+    digits = max((int(number.as_tuple().exponent) for number in read.values()), default=None)
+    rounding = {} if digits is None else {"rounding": 0.5 * 10.0**digits}
+    return {name: float(number) for name, number in read.items()} | rounding
+
+
+def _decimal(name: str, text: str) -> Decimal:
+    try:
+        number = Decimal(text)
+    except InvalidOperation:
+        number = Decimal("NaN")
+    if not number.is_finite() or not -9 <= int(number.as_tuple().exponent) <= 1:
+        raise InputError(
+            f"{name}: got {text!r}, it must be a percentage as it is printed, such as 37.0", "option-value"
+        )
+    return number
 
 
 def of_detector(name: str) -> tuple[PublishedWeights, ...]:

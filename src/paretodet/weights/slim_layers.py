@@ -12,10 +12,16 @@ import torch
 from torch import Tensor, nn
 
 from paretodet.weights.folded import folded
+from paretodet.weights.safe import WeightsError
 
 KERNELS = ("weights", "Conv2D/merged_input")  # the second where a converter multiplied it by the norm
 DEPTHWISE, POINTWISE = "depthwise_weights", "pointwise_weights"
-OFFSETS = ("biases", "convolution_bn_offset", "BatchNorm/batchnorm/sub")
+FOLDED = "_bn_offset"  # at the end of a name: what fold_batch_norms of TensorFlow adds in place of a norm
+OFFSETS = (
+    "biases",
+    *(f"{operation}{FOLDED}" for operation in ("convolution", "Conv2D", "depthwise", "separable_conv2d")),
+    "BatchNorm/batchnorm/sub",
+)
 SCALE = "BatchNorm/batchnorm/mul"
 NORM = {"gamma": "weight", "beta": "bias", "moving_mean": "running_mean", "moving_variance": "running_var"}
 LEAVES = (*KERNELS, DEPTHWISE, POINTWISE, *OFFSETS, SCALE, *(f"BatchNorm/{leaf}" for leaf in NORM))
@@ -35,6 +41,13 @@ def layers_of(tensors: Mapping[str, Tensor]) -> Layers:
         if match := VARIABLE.fullmatch(name):
             found.setdefault(match[1], {})[match[2]] = tensors[name]
     return found
+
+
+def check_placed(names: Iterable[str]) -> None:
+    """Raises WeightsError if one of these names, which have no place, is that of a norm that was folded."""
+    if other := next((name for name in names if name.endswith(FOLDED)), None):
+        message = f"its norms were folded into layers that are not known ({other}): import the graph before that step"
+        raise WeightsError(message, "weights-shape")
 
 
 def natural(scope: str) -> list[Any]:

@@ -1,8 +1,8 @@
 """Files of `torch.save`, read with `weights_only=True`, so that no code of theirs runs."""
 
 import argparse
-import mmap
 import pickle
+import re
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,14 +13,42 @@ from torch import Tensor
 
 from paretodet.errors import InputError, words
 from paretodet.reading import memory_map
-from paretodet.weights.file_format import FileFormat
+from paretodet.weights import pickled
+from paretodet.weights.file_format import FileFormat, ItemTensors
 from paretodet.weights.safe import WeightsError, check_plain
+from paretodet.weights.torch_calls import check_calls
 
 LEGACY = b"\x80\x02\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19."  # the number with which files before torch 1.6 start
 ZIP, FIRST = b"PK\x03\x04", b"/data.pkl"  # later ones are archives with this entry first
-WRAPPERS = ("state_dict", "model", "model_state_dict")  # items of checkpoints
-GROWING = (b"\nbytearray\n", b"_codecs\nencode\n")  # calls that torch allows, and that make much of few bytes
-PREFIXES = ("module.", "_orig_mod.")  # of DistributedDataParallel and torch.compile
+AVERAGED = ("state_dict_ema", "model_ema", "ema_state_dict", "ema_model", "ema")  # items of averages of weights
+WRAPPERS = (*AVERAGED, "state_dict", "model", "model_state_dict")  # items of checkpoints, the preferred ones first
+AVERAGES = "n_averaged"  # how many updates an AveragedModel of torch has seen
+PREFIXES = ("module.", "_orig_mod.")  # of DistributedDataParallel and torch.compile, and of AveragedModel
+SCALARS = tuple(f"numpy.{core}.multiarray.scalar" for core in ("core", "_core"))
+
+
+class _Kind:
+    """numpy.dtype in the pickle of a number of numpy, and nothing else."""
+
+    def __init__(self, code: Any, align: Any = False, copy: Any = False):
+        self.type = pickled.number_type(code)
+
+    def __setstate__(self, state: Any) -> None:
+        self.type.build(state)
+
+
+def _number(kind: _Kind, data: Any) -> int | float:
+    """numpy.core.multiarray.scalar"""
+    if not isinstance(data, bytes):
+        raise InputError("a number of numpy without its bytes", "weights-format")
+    return pickled.scalar(kind.type, bytearray(data))
+
+
+SAFE: list[Any] = [
+    argparse.Namespace,  # the options in checkpoints of training scripts
+    (_Kind, "numpy.dtype"),
+    *((_number, name) for name in SCALARS),
+]
 
 
 def _matches(path: Path) -> bool:
@@ -35,22 +63,29 @@ def read(path: Path) -> dict[str, Tensor]:
     `PREFIXES` that all names have are removed. Raises WeightsError for any other file.
     """
     try:
-        with torch.serialization.safe_globals([argparse.Namespace]):  # the options in checkpoints of training scripts
+        with torch.serialization.safe_globals(SAFE):
             found = torch.load(path, map_location="cpu", weights_only=True, mmap=_is_mappable(path))
     except Exception as error:  # a damaged file can make the reader raise anything
-        known = not isinstance(error, pickle.UnpicklingError) and words(error)  # torch's message says how to run code
-        reason = words(error).splitlines()[0] if known else type(error).__name__
-        raise WeightsError(
-            f"{path}: not a torch file of tensors only ({reason}); if you trust the file, convert it to safetensors",
-            "weights-format",
-        ) from None
-    state = unwrapped(found)
+        message = (
+            f"not a torch file of tensors only ({_reason(error)}); if you trust the file, convert it to safetensors"
+        )
+        raise WeightsError(f"{path}: {message}", "weights-format") from None
+    item, state = unwrapped(found, path)
     if not state or not all(isinstance(k, str) and isinstance(v, Tensor) for k, v in state.items()):
         raise WeightsError(
             f"{path}: not a dictionary of named tensors, and no item {', '.join(WRAPPERS)} is one", "weights-format"
         )
     check_plain(state, path)
-    return without_prefix(state)
+    state = without_prefix(state)
+    return ItemTensors(state, item) if item else state
+
+
+def _reason(error: Exception) -> str:
+    """What is wrong with a file, without torch's words, which say how to run code."""
+    if isinstance(error, pickle.UnpicklingError):
+        named = re.search(r"GLOBAL ([\w.]{1,80})", words(error))
+        return f"it uses {named[1]}" if named else type(error).__name__
+    return next(iter(words(error).splitlines()), type(error).__name__)
 
 
 def _is_mappable(path: Path) -> bool:
@@ -60,29 +95,50 @@ def _is_mappable(path: Path) -> bool:
     """
     if not zipfile.is_zipfile(path):
         with path.open("rb") as file, memory_map(file) as content:
-            _check_calls(content)
+            check_calls(content)
         return False
     with zipfile.ZipFile(path) as archive:
         if any(entry.compress_type != zipfile.ZIP_STORED for entry in archive.infolist()):
             raise InputError("a compressed archive, which torch does not write", "weights-format")
         for entry in archive.infolist():
             if entry.filename.endswith(FIRST.decode()):
-                _check_calls(archive.read(entry))
+                check_calls(archive.read(entry))
     return True
 
 
-def _check_calls(pickled: bytes | mmap.mmap) -> None:
-    if called := next((name for name in GROWING if pickled.find(name) >= 0), None):
-        function = called.decode().split()[-1]
-        raise InputError(f"it calls {function}, which can fill the memory", "weights-format")
+def unwrapped(found: Any, path: Path) -> tuple[str, Mapping[Any, Any]]:
+    """The item of a checkpoint that has the weights, and its dictionary of tensors: empty if there is none.
 
-
-def unwrapped(found: Any) -> Mapping[Any, Any]:
-    """The dictionary of tensors in a checkpoint; empty if there is none."""
+    The item is "" where the checkpoint is that dictionary itself. Raises WeightsError if there are averages of weights
+    that are not in an item of `AVERAGED`.
+    """
     if not isinstance(found, dict):
-        return {}
-    wrapped = [found[name] for name in WRAPPERS if name in found]
-    return next((value for value in wrapped if isinstance(value, dict)), {} if wrapped else found)
+        return "", {}
+    if other := next((name for name in found if _is_other_average(name, found[name])), None):
+        message = f"{path}: its item {other[:80]} has averages of weights; save the item alone whose weights you want"
+        raise WeightsError(message, "weights-format")
+    wrapped = {name: _inner(found[name]) for name in WRAPPERS if name in found}
+    for name, value in wrapped.items():
+        if _has_tensors(value) or (name not in AVERAGED and isinstance(value, dict)):
+            return name, value
+    return "", {} if wrapped else found
+
+
+def _inner(value: Any) -> Any:
+    """The weights in an item: of an object that keeps averages they are inside, beside how many it has averaged."""
+    if not isinstance(value, dict):
+        return value
+    weights = value["module"] if isinstance(value.get("module"), dict) else value
+    return {name: tensor for name, tensor in weights.items() if name != AVERAGES}
+
+
+def _is_other_average(name: Any, value: Any) -> bool:
+    words_of = set(re.split("[^a-z]+", name.lower())) if isinstance(name, str) else set()
+    return name not in WRAPPERS and not words_of.isdisjoint(("ema", "swa")) and _has_tensors(_inner(value))
+
+
+def _has_tensors(value: Any) -> bool:
+    return isinstance(value, dict) and bool(value) and all(isinstance(each, Tensor) for each in value.values())
 
 
 def without_prefix(state: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -18,10 +18,10 @@ from paretodet.detectors.spec import DetectorSpec
 from paretodet.heads.dense import SeparableHead, SeparateHead
 from paretodet.heads.position_sensitive import PositionSensitiveHead
 from paretodet.rules.anchors import MultiGridAnchors
-from paretodet.weights.anchors import RATIOS, XYWH, in_order, second_square
+from paretodet.weights.anchors import XYWH, in_order, multi_grid_orders, shows_sizes
 from paretodet.weights.naming import Naming, Tensors
 from paretodet.weights.safe import WeightsError
-from paretodet.weights.slim_layers import DEPTHWISE, VARIABLE, Layers, layers_of, under, units
+from paretodet.weights.slim_layers import DEPTHWISE, VARIABLE, Layers, check_placed, layers_of, under, units
 from paretodet.weights.slim_networks import NETWORKS, ROOT, SlimPlace
 
 ROOTS = re.compile(rf"((First|Second)Stage)?(FeatureExtractor/)?{ROOT.pattern}")
@@ -52,8 +52,7 @@ REGION_HEADS = {  # part of a detector -> scopes, of which it has one
 }
 MASK_SIDES = re.compile(r"SecondStageBoxPredictor(_\d)?/ResizeBilinear/size")  # a constant of graphs
 BOXES = re.compile(r"heads\.\d\.boxes\b(?!.*depthwise)")
-LATER_LEVEL = re.compile(r"heads\.0\.(boxes|scores)\.[1-9](?!.*depthwise)")  # of an SSD
-LAST = {"second": (0, 2, 3, 4, 5, 1), "last": tuple(range(RATIOS))}  # the anchors with the second square last
+LEVEL = re.compile(r"heads\.0\.(?:boxes|scores)\.(\d+)\b(?!.*depthwise)")  # of an SSD
 
 
 def matches(names: Collection[str]) -> bool:
@@ -64,9 +63,11 @@ def matches(names: Collection[str]) -> bool:
 def state(tensors: Tensors, module: nn.Module) -> Tensors:
     """The state of a detector, or of a backbone from a classifier or a detector.
 
-    Variables without a place keep their names, except those that a backbone does not have. Raises WeightsError if an
-    SSD needs the order of its anchors and the tensors do not tell it, or if masks have another side.
+    Variables without a place keep their names, except those that a backbone does not have. Raises WeightsError if the
+    anchors of an SSD are others, or in an order that the tensors do not tell, if masks have another side, or if norms
+    were folded by names that are not known.
     """
+    check_placed(name for name in tensors if not VARIABLE.fullmatch(name))
     if isinstance(module, Detector):
         _check_masks(tensors, module.spec)
     layers = _renamed(layers_of(tensors))
@@ -78,6 +79,7 @@ def state(tensors: Tensors, module: nn.Module) -> Tensors:
     if not isinstance(module, Detector):
         return found
     rest = {f"{scope}/{leaf}": tensor for scope, layer in layers.items() for leaf, tensor in layer.items()}
+    check_placed(rest)
     return _reordered(found, tensors, module) | rest
 
 
@@ -87,7 +89,7 @@ def metadata(tensors: Tensors, spec: DetectorSpec) -> dict[str, Any]:
     """
     layers = _renamed(layers_of(tensors))
     released = len(spec.stages) > 1 and as_released(spec) != spec and not _of_paper(layers, spec)
-    fields = {"width": _width(layers), "classes": _classes(layers), "released": released or None}
+    fields = {"width": width(tensors), "classes": _classes(layers), "released": released or None}
     return {name: value for name, value in fields.items() if value is not None}
 
 
@@ -157,30 +159,30 @@ def _extra(scope: str) -> tuple[int, int, bool]:
 
 
 def _reordered(found: Mapping[str, Tensor], tensors: Tensors, detector: Detector) -> dict[str, Tensor]:
-    """Boxes as x, y, width, height, and the anchors of SSD's cells with the second square last."""
-    later = _later(tensors) if isinstance(detector.spec.anchors, MultiGridAnchors) else None
+    """Boxes as x, y, width, height, and the anchors of SSD's cells in the order of the detector."""
+    orders = multi_grid_orders(tensors, detector) if isinstance(detector.spec.anchors, MultiGridAnchors) else ()
     result = {}
     for name, tensor in found.items():
         inside = XYWH if BOXES.match(name) else None
-        if later and LATER_LEVEL.match(name):
-            result[name] = in_order(tensor, later, inside)
+        if orders and (level := LEVEL.match(name)):
+            result[name] = in_order(tensor, orders[int(level[1])], inside)
         else:
             result[name] = in_order(tensor, range(len(tensor) // 4), inside) if inside and tensor.dim() else tensor
     return result
 
 
-def _later(tensors: Tensors) -> tuple[int, ...]:
-    """The order of the anchors of a cell on all maps but the first. Raises WeightsError if the tensors do not tell."""
-    if (place := second_square(tensors)) is None:
-        raise WeightsError(
-            "it does not tell the order of its anchors, which is another one in graphs of 2017; import the "
-            "frozen graph (.pb) of the same network, or put the .meta file of the checkpoint beside it",
-            "weights-anchors",
-        )
-    return LAST[place]
+def unproved(tensors: Tensors, module: nn.Module) -> tuple[str, ...]:
+    """That a file has only the order of its anchors, and not their sizes."""
+    if not isinstance(module, Detector) or not isinstance(module.spec.anchors, MultiGridAnchors):
+        return ()
+    if shows_sizes(tensors, module):
+        return ()
+    return (f"Anchor sizes are not in the file: they are taken to be those of {module.spec.name}.",)
 
 
-def _width(layers: Layers) -> float | None:
+def width(tensors: Tensors) -> float | None:
+    """The factor on the channels; None without the layer that tells it."""
+    layers = _renamed(layers_of(tensors))
     if (root := _root(layers)) is None:
         return None
     network = NETWORKS[root]
@@ -215,5 +217,5 @@ def _outputs(layers: Layers, scope: str) -> int:
 
 NAMING = Naming(
     name="tf-detection", title="TensorFlow's Object Detection API or TF-slim",
-    matches=matches, state=state, metadata=metadata,
+    matches=matches, state=state, metadata=metadata, width=width, unproved=unproved,
 )  # fmt: skip

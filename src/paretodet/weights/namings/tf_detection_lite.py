@@ -44,11 +44,21 @@ def _matches(names: Collection[str]) -> bool:
 def _metadata(tensors: Tensors, spec: DetectorSpec) -> dict[str, Any]:
     """The width, by the channels of the last map of the backbone, and the number of classes."""
     _check(spec)
-    rows = {_path(name): len(values) for name, values in tensors.items() if values.dim() == 4}
-    found: dict[str, Any] = {"width": rows[LAST] / BODY[-1][1]} if rows.get(LAST) else {}
+    rows, factor = _rows(tensors), _width(tensors)
+    found: dict[str, Any] = {} if factor is None else {"width": factor}
     if rows.get(BOXES) and rows.get(SCORES):
         found["classes"] = 4 * rows[SCORES] // rows[BOXES] - 1
     return found
+
+
+def _width(tensors: Tensors) -> float | None:
+    rows = _rows(tensors)
+    return rows[LAST] / BODY[-1][1] if rows.get(LAST) else None
+
+
+def _rows(tensors: Tensors) -> dict[str | None, int]:
+    """The channels that each convolution computes, by its path."""
+    return {_path(name): len(values) for name, values in tensors.items() if values.dim() == 4}
 
 
 def _state(tensors: Tensors, module: nn.Module) -> Tensors:
@@ -130,4 +140,5 @@ NAMING = Naming(
     matches=_matches,
     state=_state,
     metadata=_metadata,
+    width=_width,
 )

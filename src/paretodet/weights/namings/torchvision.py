@@ -1,9 +1,11 @@
 """torchvision's names: its detectors on ResNet-50 and VGG-16, and its VGG-16, ResNets and Inception V3 as backbones.
 
 Files of before torchvision 0.13 have other names in pyramids and heads; both are known. A classifier has no place in a
-backbone and is left out. timm's ResNets, VGG-16 and Inception V3 have the same names but for their classifiers.
+backbone and is left out. timm's ResNets, VGG-16 and Inception V3 have the same names but for their classifiers; its
+fc6 and fc7 of VGG-16 are convolutions over the whole map.
 torchvision's Inception V3 counts the padding in its averages; ours and TF-slim's, whose weights it has, do not.
 Its VGG-16 divides pixels by their standard deviation; detectors on VGG-16 do not, so the first layer does it for them.
+Another VGG-16 that it publishes was trained without dividing them, and has NaN in place of a classifier.
 """
 
 import re
@@ -31,11 +33,12 @@ QUESTION = (
     "torchvision published the model or it was trained from such a one, with --norm-eps 1e-5 if it was trained from an "
     "ImageNet backbone"
 )
-PUBLISHED = {"split": "val2017", "source": "torchvision's weights"}
 MEMBERS = {"conv1": "squeeze.conv", "conv2": "spatial.conv", "conv3": "expand.conv", "downsample.0": "shortcut.conv"}
 MEMBERS |= {"bn1": "squeeze.norm", "bn2": "spatial.norm", "bn3": "expand.norm", "downsample.1": "shortcut.norm"}
 DEVIATION = (58.395, 57.12, 57.375)  # of pixels
 FIRST = "blocks.0.0.weight"  # of our VGG-16
+FC = ("fc6.weight", "fc7.weight")  # which timm has as convolutions
+RETINANET = "heads.0.scores.out.bias"
 VGG = (0, 4, 9, 16, 23)  # the first layer of every block of VGG-16: a convolution, then the poolings
 MIXED = {  # branches of Inception's modules in our order
     "5": ("branch1x1", "branch5x5", "branch3x3dbl", "branch_pool"),
@@ -86,8 +89,8 @@ RULES = rules(
     (BODY + r"layer([1-4])\.(\d{1,3})\.(conv[123]|bn[123]|downsample\.[01])\.", _unit),
     (BODY + r"(conv1|bn1)\.", _stem),
     (r"(backbone\.)?features\.(\d{1,3})\.", _vgg),
-    (r"classifier\.0\.", "fc6."),
-    (r"classifier\.3\.", "fc7."),
+    (r"(?:classifier\.0|pre_logits\.fc1)\.", "fc6."),
+    (r"(?:classifier\.3|pre_logits\.fc2)\.", "fc7."),
     (r"(Conv2d_\w+)\.conv\.", r"layers.\1.conv."),
     (r"(Conv2d_\w+)\.bn\.", r"layers.\1.norm."),
     (
@@ -132,10 +135,14 @@ def _matches(names: Collection[str]) -> bool:
 
 
 def _metadata(tensors: Tensors, spec: DetectorSpec) -> dict[str, Any]:
-    """The number of classes, and the epsilon of the norms where batch norms saved them."""
+    """The number of classes, and the epsilon of the norms where batch norms saved them.
+
+    RetinaNet's first class is that of the background, which no label has.
+    """
     _check_spec(spec)
     rows = {place: tensors[name].numel() for name, place in our_names(tensors).items() if place.endswith(".bias")}
     found: dict[str, Any] = {"norm_eps": TRAINED_EPS} if _counts(tensors) else {}
+    found |= {"unused": 1} if RETINANET in rows else {}
     classes = _classes(rows)
     return found if classes is None else found | {"classes": classes}
 
@@ -168,10 +175,25 @@ def _state(tensors: Tensors, module: nn.Module) -> Tensors:
         for name, tensor in tensors.items()
         if places[name] in wanted or not (_left_out(name) or _is_without_effect(name, tensor))
     }
-    if isinstance(module, VGG16Net) and (first := kept.get(FIRST)) is not None and first.shape[1:2] == (3,):
-        kept[FIRST] = first / first.new_tensor(DEVIATION).view(-1, 1, 1)
+    if isinstance(module, VGG16Net):
+        kept |= _vgg16(tensors, kept)
     counters = {name: torch.zeros((), dtype=torch.int64) for name in wanted if name.endswith(COUNTER)}
     return counters | kept
+
+
+def _vgg16(tensors: Tensors, kept: Tensors) -> dict[str, Tensor]:
+    """VGG-16's layers in another form: fc6 and fc7 as matrices, the first one for pixels that are not divided."""
+    found = {name: kept[name].flatten(1) for name in FC if name in kept and kept[name].dim() == 4}
+    first = kept.get(FIRST)
+    if first is not None and first.shape[1:2] == (3,) and not _takes_whole_pixels(tensors):
+        found[FIRST] = first / first.new_tensor(DEVIATION).view(-1, 1, 1)
+    return found
+
+
+def _takes_whole_pixels(tensors: Tensors) -> bool:
+    """Whether it is the VGG-16 of which torchvision publishes only the features."""
+    classifier = tensors.get("classifier.0.bias")
+    return classifier is not None and not classifier.is_meta and bool(classifier.isnan().all())
 
 
 def _left_out(name: str) -> bool:
@@ -190,6 +212,11 @@ def _check(tensors: Tensors, module: nn.Module) -> None:
             f"{module.layout!r} has them: import the file as resnet50_torchvision, or 101 or 152",
             "weights-other",
         )
+    if isinstance(module, VGG16Net) and hasattr(module, "fc6") and _is_without_classifier(tensors):
+        raise WeightsError(
+            "it has the features of VGG-16 and no values of its classifier (fc6, fc7): import it as vgg16_features",
+            "weights-other",
+        )
     if not isinstance(module, Detector):
         return
     _check_spec(module.spec)
@@ -200,6 +227,11 @@ def _check(tensors: Tensors, module: nn.Module) -> None:
             "with `paretodet import` and use the result",
             "weights-norm-eps",
         )
+
+
+def _is_without_classifier(tensors: Tensors) -> bool:
+    places = our_names(tensors).values()
+    return FIRST in places and (FC[0] not in places or _takes_whole_pixels(tensors))
 
 
 def _check_spec(spec: DetectorSpec) -> None:
@@ -218,10 +250,5 @@ NAMING = Naming(
     state=_state,
     metadata=_metadata,
     unsaid=_unsaid,
-    published={  # the files are named by the first digits of their SHA-256
-        "258fb6c6": {"norm_eps": 0.0, "ap": 37.0, **PUBLISHED},
-        "bf2d0c1e": {"norm_eps": 0.0, "ap": 37.9, **PUBLISHED},
-        "eeacb38b": {"norm_eps": 0.0, "ap": 36.4, **PUBLISHED},
-        "b556d3b4": {"ap": 25.1, **PUBLISHED},
-    },
+    published_eps={"258fb6c6": 0.0, "bf2d0c1e": 0.0, "eeacb38b": 0.0},  # the first digits are in the names of its files
 )
