@@ -13,12 +13,13 @@ import torch
 from PIL import Image
 
 from narrow_weights import LABELS, write_narrow
+from paretodet import exporting
 from paretodet.bench.candidate import Candidate
 from paretodet.candidate import NetworkCandidate
 from paretodet.config import CandidateConfig
 from paretodet.errors import InputError
 from paretodet.export import openvino_model, parity
-from paretodet.export.bundle import Bundle
+from paretodet.export.bundle import Bundle, TensorInfo
 from paretodet.export.graph import GRAPH, exported_graph
 from paretodet.export.litert_target import LiteRtTarget
 from paretodet.export.onnx_target import OnnxTarget
@@ -354,3 +355,13 @@ def test_detectors_on_pyramids_pass_their_proof_whole(name: str, photos: Path, t
     assert bundle.proof.verdict == "passed" and bundle.proof.detections >= 5 * 100
     has_masks = "masks" in [tensor.name for tensor in bundle.manifest.outputs]
     assert has_masks == name.startswith("mask") == (bundle.proof.max_mask is not None)
+
+
+def test_a_bundle_that_could_not_be_opened_is_not_written(
+    weights: Path, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wrong = TensorInfo(name="pixels", type="uint8", shape=(0, 3, 96, 96), meaning="")
+    monkeypatch.setattr(exporting, "_tensor", lambda *_: wrong)
+    with pytest.raises(InputError) as refused:
+        write_bundle(str(weights), out=tmp_path / "new", images=photos, batch=2)
+    assert refused.value.id == "json-schema" and list(tmp_path.iterdir()) == []

@@ -27,6 +27,7 @@ from paretodet.export.bundle import (
     entries,
     fit_to_json,
     read_bundle,
+    read_manifest,
     write_manifest,
 )
 from paretodet.export.layers import first_divergence
@@ -124,6 +125,7 @@ def write_bundle(
             raise ParityError(f"{task.network.name}: {proof.reason}. {_diverged(pair, task, comparison)}", proof)
         files = entries(temporary, (written.artifact, *written.others))
         write_manifest(temporary, _manifest(task, artifact, written, files, proof))
+        read_manifest(temporary)  # nothing is left that cannot be opened
     return read_bundle(folder)
 
 
