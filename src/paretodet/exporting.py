@@ -5,7 +5,6 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields, replace
 from functools import partial
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -35,6 +34,7 @@ from paretodet.export.parity import Comparison
 from paretodet.export.proof import EXACT, Pair, ParityError, Proof, ProofImages, prove
 from paretodet.export.table import target_of
 from paretodet.export.target import Target, Written
+from paretodet.extras import version_of
 from paretodet.media.photographs import Photographs, photographs
 from paretodet.network import ArtifactNetwork, TorchNetwork
 from paretodet.reports import listening
@@ -257,7 +257,7 @@ def _manifest(
         published=task.config.as_published and facts.precision == EXACT,
         counts=Counts(**{field.name: getattr(facts, field.name) for field in fields(Counts)}),
         spec=str(facts.spec),
-        versions={"paretodet": __version__} | {name: version(name) for name in ("torch", *_libraries(task))},
+        versions={"paretodet": __version__} | {name: version_of(name) for name in ("torch", *_libraries(task))},
         proof=proof,
         calibration=images.to_json() if (images := task.target.calibration(task.config)) else None,
     )

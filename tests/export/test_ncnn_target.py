@@ -136,7 +136,6 @@ def test_a_conversion_that_fails_is_one_sentence(tmp_path: Path, monkeypatch: py
         raise InputError("runtime: ncnn cannot run operator aten::roll", "graph-failed")
 
     monkeypatch.setattr(ncnn, "convert", convert)
-    monkeypatch.setattr(ncnn, "version", lambda name: "1")
     detector = build(spec(TINY))
     with pytest.raises(InputError, match=r"^to: ncnn cannot take yolo.* whole \(.*aten::roll.*\[export-failed\]"):
         NcnnTarget().write(detector, tmp_path, CandidateConfig(name=TINY))

@@ -4,7 +4,6 @@ import json
 import shutil
 import subprocess
 from collections.abc import Mapping, Sequence
-from importlib.metadata import version
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import NamedTuple
@@ -14,6 +13,7 @@ from paretodet.errors import InputError, words
 from paretodet.export.cache import Entry, cached
 from paretodet.export.graph import exported_graph
 from paretodet.export.torchscript import SHAPES
+from paretodet.extras import version_of
 from paretodet.reading import read_bytes
 from paretodet.schema import MAX_BYTES
 
@@ -37,7 +37,7 @@ def converted(detector: Detector, form: str) -> Entry:
     `form` is TORCHSCRIPT or TORCHSCRIPT_PARTS of `export.graph`. Raises InputError if pnnx or ncnn lacks an operator.
     """
     traced = exported_graph(detector, batch=1, form=form)
-    key = {"kind": "ncnn", "traced": traced.folder.name, "pnnx": version("pnnx")}
+    key = {"kind": "ncnn", "traced": traced.folder.name, "pnnx": version_of("pnnx")}
     entry = cached(key, lambda folder: convert(traced.folder, folder))
     return Entry(entry.folder, traced.seconds + entry.seconds, traced.spent + entry.spent)
 

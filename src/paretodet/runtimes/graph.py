@@ -90,7 +90,8 @@ class GraphRuntime(Runtime):
     """Compiles ONNX graphs. A detector of the catalogue is exported to one when it is first loaded."""
 
     forms: ClassVar[tuple[str, ...]] = ("torch", "onnx", "onnx-bundle")
-    libraries: ClassVar[tuple[str, ...]]  # import names, which are the names of the extras too
+    libraries: ClassVar[tuple[str, ...]]  # whose import names are the names of the extras too
+    exporters: ClassVar[tuple[str, ...]] = ("onnx", "onnxscript")
     precisions: ClassVar[tuple[str, ...]] = ("fp32",)
     memory_format: ClassVar[torch.memory_format] = torch.contiguous_format  # of the images
 
@@ -105,9 +106,9 @@ class GraphRuntime(Runtime):
 
     @classmethod
     def require(cls, form: str) -> None:
-        exporter = ("onnx", "onnxscript") if form == "torch" else ()
-        extras = ",".join((*exporter[:1], *cls.libraries))
-        require(f"runtime {cls.name}", dict.fromkeys((*cls.libraries, *exporter), extras))
+        exporters = cls.exporters if form == "torch" else ()
+        extras = ",".join((*exporters[:1], *cls.libraries))
+        require(f"runtime {cls.name}", dict.fromkeys((*cls.libraries, *exporters), extras))
 
     @classmethod
     def refusal(cls, form: str, spec: DetectorSpec | None) -> str | None:
@@ -172,7 +173,7 @@ class _GraphSession:
         return {
             "device": self.runtime.device,
             "runtime": self.runtime.name,
-            "runtime_settings": (*self.runtime.settings_with(self.program), *self._scan()),
+            "runtime_settings": (*self.runtime.settings_with(self.program), *self._quantized_by()),
             "precision": executed(layers) or self.unknown,
             "precision_layers": layers or None,
             "export_ms": self.export_ms,
@@ -190,8 +191,10 @@ class _GraphSession:
         self.scan = stated_scan(entry.folder)
         return entry.folder / runtime.quantizer.artifact
 
-    def _scan(self) -> tuple[tuple[str, str], ...]:
-        return (("scan", self.scan),) if self.scan else ()
+    def _quantized_by(self) -> tuple[tuple[str, str], ...]:
+        """Empty unless this session quantized its network."""
+        scan = (("scan", self.scan),) if self.scan else ()
+        return (*self.runtime.quantizer_settings(), *scan) if self.calibration else ()
 
     def _profile(self, feed: Feed, calls: int) -> Sequence[LayerTime]:
         if not isinstance(self.program, ProfiledProgram):

@@ -4,7 +4,6 @@ from abc import abstractmethod
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from importlib.metadata import version
 from pathlib import Path
 from time import perf_counter
 from typing import Any, ClassVar, Protocol, cast
@@ -54,8 +53,8 @@ class PartsRuntime(Runtime):
     """Runs detectors of the catalogue on the CPU, from files of their parts (`export.parts`)."""
 
     forms: ClassVar[tuple[str, ...]] = ("torch",)
-    libraries: ClassVar[tuple[str, ...]]  # that it runs in, by their import names
-    exporters: ClassVar[tuple[str, ...]] = ("onnx", "onnxscript")  # libraries that write its file
+    libraries: ClassVar[tuple[str, ...]]
+    exporters: ClassVar[tuple[str, ...]] = ("onnx", "onnxscript")
     extras: ClassVar[str]  # of this package, that install both
 
     def __post_init__(self) -> None:
@@ -137,10 +136,9 @@ class PartsSession(FixedSession):
         return {**super().identity, **images}
 
     def settings(self) -> tuple[tuple[str, str], ...]:
-        libraries = self.runtime.quantizer.libraries if self.calibration and self.runtime.quantizer else ()
-        beside = [name for name in libraries if name not in self.runtime.libraries]
+        quantizer = self.runtime.quantizer_settings() if self.calibration else ()
         scan = (("scan", self.scan),) if self.scan else ()
-        return *self.runtime.settings(), *((name.replace("_", "-"), version(name)) for name in beside), *scan
+        return *self.runtime.settings(), *quantizer, *scan
 
     def infer(self, images: Images) -> Detections:
         return cast(Detections, self.detector(images))

@@ -13,7 +13,7 @@ from paretodet.config import CALIBRATED
 from paretodet.detectors.spec import DetectorSpec
 from paretodet.errors import InputError
 from paretodet.export.quantizer import Quantizer
-from paretodet.extras import require
+from paretodet.extras import require, version_of
 from paretodet.network import Network
 from paretodet.transforms.resize_policy import ResizePolicy
 from paretodet.types import Detections, Images
@@ -59,6 +59,8 @@ class Runtime(ABC):
 
     name: ClassVar[str]
     forms: ClassVar[tuple[str, ...]]  # of the networks that it takes
+    libraries: ClassVar[tuple[str, ...]] = ()  # that it runs in, by their import names
+    exporters: ClassVar[tuple[str, ...]] = ()  # libraries that write its file of a detector of the catalogue
     precisions: ClassVar[tuple[str, ...]] = ("fp32",)
     quantizer: ClassVar[Quantizer | None] = None  # of runtimes that have int8
     times_layers: ClassVar[bool] = False  # whether its sessions have `profile` (`bench.candidate.Profiled`)
@@ -71,6 +73,12 @@ class Runtime(ABC):
     def settings(self) -> tuple[tuple[str, str], ...]:
         """The version of its library and what was set, for the row; of torch, every row has the version."""
         return ()
+
+    def quantizer_settings(self) -> tuple[tuple[str, str], ...]:
+        """For the row of a network that was quantized here: the versions of what did it, beside its own libraries."""
+        libraries = self.quantizer.libraries if self.quantizer else ()
+        beside = (name for name in libraries if name not in (*self.libraries, *self.exporters))
+        return tuple((name.replace("_", "-"), version_of(name)) for name in beside)
 
     @classmethod
     def imports(cls, form: str) -> tuple[str, ...]:
