@@ -195,3 +195,15 @@ def test_a_good_one_is_accepted(tmp_path: Path) -> None:
     (tmp_path / ARTIFACT).write_text(GOOD)
     (tmp_path / SHAPES).write_text(THREE)
     NcnnTarget().inspect(tmp_path, FILES, ARTIFACT)
+
+
+def test_a_cache_that_cannot_be_written_is_not_a_fault_of_the_detector(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: Any) -> Any:
+        raise InputError("cache: full", "output-unwritable")
+
+    monkeypatch.setattr("paretodet.export.ncnn_target.converted", fail)
+    with pytest.raises(InputError) as refused:
+        NcnnTarget().write(build(spec(TINY)), tmp_path, CandidateConfig(name=TINY))
+    assert str(refused.value) == "cache: full [output-unwritable]"

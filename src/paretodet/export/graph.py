@@ -10,7 +10,7 @@ from typing import Any, cast
 from paretodet.detectors.detector import Detector
 from paretodet.detectors.spec import from_json, to_json
 from paretodet.errors import InputError, words
-from paretodet.export.apart import run_apart
+from paretodet.export.apart import OF_NETWORK, run_apart
 from paretodet.export.cache import Entry, cached
 from paretodet.extras import version_of
 from paretodet.layers.fold import fold_norms
@@ -83,6 +83,8 @@ def _export(detector: Detector, folder: Path, form: str, batch: int) -> None:
         try:
             run_apart(partial(write_graph, source, folder, form, batch))
         except InputError as error:
+            if error.id not in OF_NETWORK:
+                raise
             message = f"runtime: {detector.spec.name} cannot be exported ({words(error)})"
             raise InputError(message, "export-failed") from None
 

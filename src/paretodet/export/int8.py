@@ -7,7 +7,7 @@ from typing import Any, Protocol
 
 from paretodet.detectors.detector import Detector
 from paretodet.errors import InputError, words
-from paretodet.export.apart import run_apart
+from paretodet.export.apart import OF_NETWORK, run_apart
 from paretodet.export.cache import Entry, cached
 from paretodet.export.calibration import CalibrationFeeds
 from paretodet.export.graph import GRAPH, exported_graph
@@ -103,6 +103,8 @@ def quantized(
     written = whole if is_trained else {**whole, "weights": "untrained"}  # not of the steps: the ranges are the same
     try:
         return cached(written, lambda folder: run_apart(partial(write, folder, steps=steps)))
-    except ValueError as error:
+    except InputError as error:
+        if error.id not in OF_NETWORK:
+            raise
         message = f"runtime: {quantizer.name} cannot quantize this network ({words(error)})"
         raise InputError(message, "graph-failed") from error

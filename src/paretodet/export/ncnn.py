@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from paretodet.detectors.detector import Detector
 from paretodet.errors import InputError, words
+from paretodet.export.apart import why_failed
 from paretodet.export.cache import Entry, cached
 from paretodet.export.graph import exported_graph
 from paretodet.export.torchscript import SHAPES
@@ -59,8 +60,8 @@ def _convert(source: Path, target: Path, shape: Sequence[int]) -> None:
         command = [pnnx.EXEC_PATH, copy, *options, f"ncnnparam={param}", f"ncnnbin={weights}"]
         done = subprocess.run(command, cwd=name, capture_output=True, text=True)
     if done.returncode or not param.is_file():
-        last = (done.stderr.strip().splitlines() or ["no message"])[-1]
-        raise InputError(f"runtime: pnnx cannot convert this network ({last})", "export-failed")
+        cause = why_failed(done.returncode, (done.stderr.strip().splitlines() or [""])[-1])
+        raise InputError(f"runtime: pnnx cannot convert this network ({cause})", "export-failed")
     if foreign := _foreign(param):
         raise InputError(f"runtime: ncnn lacks operator {foreign}", "operator-missing")
 
