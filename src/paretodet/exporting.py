@@ -166,7 +166,7 @@ def _task(config: CandidateConfig, target: Target, notify: Callable[[str], None]
 
 def _proof_images(images: ImageFiles | None, notify: Callable[[str], None]) -> ProofImages:
     """The images that the user names, photographs at hand, or drawn images; no name has a folder in it."""
-    found = photographs(images, limit=None if images else IMAGES)
+    found = photographs(images, limit=None if images else IMAGES, keep=False)
     for reason in found.skipped:
         notify(f"Skipped: {reason}.")
     if not found.images:
