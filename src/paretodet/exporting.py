@@ -188,6 +188,7 @@ def _candidates(task: _Task, path: Path) -> tuple[NetworkCandidate, NetworkCandi
         batch=task.config.batch,
         describe=task.network.describe,
         identity={},
+        spec=task.network.spec,
     )
     config = replace(task.config, runtime=task.config.runtime or task.target.runtime)
     runtime = runtime_of(config, network.form)

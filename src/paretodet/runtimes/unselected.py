@@ -99,7 +99,7 @@ def _spec(network: ArtifactNetwork) -> DetectorSpec:
         spec = from_json(network.describe().spec or "{}")
         if len(spec.stages) == 1:
             return spec
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
+    except (AttributeError, ImportError, KeyError, TypeError, ValueError) as error:
         cause = first_line(error)
     message = f"{network.path.parent}: its spec is no detector of one stage ({cause}); export the bundle again"
     raise InputError(message, "bundle-altered")
