@@ -14,8 +14,8 @@ from paretodet.network import Network, digest
 from paretodet.records.profile import LayerTime
 from paretodet.runtimes.eager import Eager
 from paretodet.runtimes.graph import UNKNOWN, FileSession
-from paretodet.runtimes.runtime import Runtime, Stages, no_profiler
-from paretodet.runtimes.table import others
+from paretodet.runtimes.runtime import Runtime, Stages
+from paretodet.runtimes.table import no_profiler, others
 from paretodet.transforms.resize_policy import to_batch, to_originals
 from paretodet.types import Detections, Images
 
@@ -32,7 +32,7 @@ class NetworkCandidate:
 
     def __init__(self, network: Network, runtime: Runtime | None = None, *, allow_fallback: bool = False) -> None:
         self.runtime = runtime or Eager()
-        self.name, self.spec = network.name, network.spec
+        self.name, self.form, self.spec = network.name, network.form, network.spec
         self._describe, self._identity = network.describe, network.identity
         try:
             self.session = self.runtime.build(network)
@@ -61,8 +61,8 @@ class NetworkCandidate:
     @torch.inference_mode()
     def profile(self, batch: Images, calls: int) -> tuple[LayerTime, ...]:
         """Raises InputError if the runtime does not time its layers."""
-        if not isinstance(self.session, Profiled):
-            raise no_profiler(self.runtime.name)
+        if self.form not in self.runtime.timed_forms or not isinstance(self.session, Profiled):
+            raise no_profiler(type(self.runtime), self.form, self.spec)
         return self.session.profile(batch, calls)
 
     @property

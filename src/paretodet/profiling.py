@@ -12,8 +12,7 @@ from paretodet.errors import InputError, words
 from paretodet.media.photographs import photographs
 from paretodet.opening import job
 from paretodet.records.profile import Profile
-from paretodet.runtimes.runtime import no_profiler
-from paretodet.runtimes.table import kind_of
+from paretodet.runtimes.table import kind_of, no_profiler
 from paretodet.sources.table import check, resolved, source_of
 from paretodet.sweep.executions import ALL, DEFAULT, executions
 
@@ -30,9 +29,10 @@ def profile(
     option that is out of range, or if the candidate fails or its runtime does not time layers.
     """
     check(config.name)
-    form = source_of(config.name).form_of(config)
-    if form and not (kind := kind_of(config, form)).times_layers:
-        raise no_profiler(kind.name)
+    source = source_of(config.name)
+    form = source.form_of(config)
+    if form and form not in (kind := kind_of(config, form)).timed_forms:
+        raise no_profiler(kind, form, source.spec(config))
     found = photographs(images, limit=IMAGE_COUNT * config.batch)
     try:
         return profiling.profile(job(config, images=found.paths), Plan(), notify)

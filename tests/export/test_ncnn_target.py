@@ -72,6 +72,9 @@ def test_a_bundle_passes_its_proof_and_is_a_name(name: str, photos: Path, tmp_pa
     assert cast(Any, candidate).facts().runtime == "ncnn"
     for images in (IMAGES[:1], IMAGES):
         torch.testing.assert_close(run(candidate, *images).scores, run(eager, *images).scores, atol=1e-3, rtol=0)
+    (_, network), (_, select) = cast(Any, candidate).stages()
+    batch = candidate.prepare(IMAGES)
+    assert torch.equal(select(network(batch)).scores, candidate.infer(batch).scores)
 
 
 @pytest.mark.full

@@ -21,6 +21,8 @@ from paretodet.errors import InputError
 from paretodet.export.bundle import entries, fit_to_json, write_manifest
 from paretodet.network import digest
 from paretodet.opening import job, open_candidate
+from paretodet.records.profile import LayerTime
+from paretodet.runtimes.onnxruntime import OnnxProgram
 from paretodet.sources.bundle import BundleFolder, bundle_network, checked_bundle
 from paretodet.sources.table import published_accuracy, source_of
 from paretodet.transforms.resize_policy import Stretch
@@ -180,3 +182,12 @@ def test_a_spec_with_masks_of_another_kind_decides_nothing(folder: Path) -> None
         assert '"detectron2"' in stored
         candidate = open_candidate(bundle(folder, spec=stored.replace('"detectron2"', other)))
         assert isinstance(candidate, NetworkCandidate) and candidate.pasting == "detectron"
+
+
+def test_its_layers_are_timed_in_as_many_runs_as_a_call_has(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    candidate = open_candidate(bundle(folder))
+    assert isinstance(candidate, NetworkCandidate)
+    monkeypatch.setattr(OnnxProgram, "profile", lambda self, feed, calls: (LayerTime("a/b", "Conv", 2.0),))
+    assert candidate.profile(candidate.prepare([np.zeros((16, 32, 3), np.uint8)] * 3), 3) == (
+        LayerTime("a", "Conv", 6.0, 3),
+    )

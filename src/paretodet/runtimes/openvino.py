@@ -43,7 +43,7 @@ class OpenVino(GraphRuntime):
     forms: ClassVar[tuple[str, ...]] = (*GraphRuntime.forms, "openvino", "openvino-bundle")
     libraries: ClassVar[tuple[str, ...]] = ("openvino",)
     precisions: ClassVar[tuple[str, ...]] = ("fp32", "bf16", "int8")
-    times_layers: ClassVar[bool] = True
+    timed_forms: ClassVar[tuple[str, ...]] = forms
     quantizer: ClassVar[Quantizer | None] = OpenVinoInt8()
 
     def __post_init__(self) -> None:
