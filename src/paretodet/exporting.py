@@ -192,8 +192,17 @@ def _candidates(task: _Task, path: Path) -> tuple[NetworkCandidate, NetworkCandi
     )
     config = replace(task.config, runtime=task.config.runtime or task.target.runtime)
     runtime = runtime_of(config, network.form)
-    artifact = NetworkCandidate(network, runtime, allow_fallback=bool(config.allow_fallback))
+    artifact = NetworkCandidate(network, runtime, allow_fallback=True, switchable=False)
+    if not config.allow_fallback and (other := artifact.other_precision):
+        raise InputError(f"precision: {other}; {_instead(task.target, artifact)}", "precision-fallback")
     return NetworkCandidate(task.network, Eager()), artifact
+
+
+def _instead(target: Target, artifact: NetworkCandidate) -> str:
+    """What to do about an artifact that executes another precision than it was written for."""
+    executed = artifact.facts().precision
+    write = f"--precision {executed}" if executed in target.precisions else "another --precision"
+    return f"give {write}, or export on a machine that executes what you ask for"
 
 
 def _pair(task: _Task, reference: NetworkCandidate, artifact: NetworkCandidate) -> Pair:
