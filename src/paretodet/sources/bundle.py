@@ -24,6 +24,7 @@ class BundleFolder(Source):
 
     options = EXECUTION | {"height", "width", "score", "trust"}
     form = "onnx-bundle"
+    is_stored = True
 
     def owns(self, name: str) -> bool:
         return is_bundle(name)
