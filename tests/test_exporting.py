@@ -13,12 +13,13 @@ import torch
 from PIL import Image
 
 from narrow_weights import LABELS, write_narrow
+from paretodet import exporting
 from paretodet.bench.candidate import Candidate
 from paretodet.candidate import NetworkCandidate
 from paretodet.config import CandidateConfig
 from paretodet.errors import InputError
 from paretodet.export import openvino_model, parity
-from paretodet.export.bundle import Bundle
+from paretodet.export.bundle import Bundle, TensorInfo
 from paretodet.export.graph import GRAPH, exported_graph
 from paretodet.export.litert_target import LiteRtTarget
 from paretodet.export.onnx_target import OnnxTarget
@@ -28,6 +29,7 @@ from paretodet.export.target import Written
 from paretodet.exporting import write_bundle
 from paretodet.extras import MissingExtra
 from paretodet.frontier.participation import remeasure_command
+from paretodet.media.photographs import Photographs
 from paretodet.opening import job, open_candidate
 from paretodet.records.measurement import Measurement
 from paretodet.transforms.resize_policy import Letterbox
@@ -326,6 +328,9 @@ def test_a_litert_bundle_passes_its_proof_and_is_a_name(name: str, photos: Path,
     assert shapes["scores"] == ("float32", (2, count, len(LABELS)))
     candidate, eager = open_candidate(str(bundle.folder), score=0.1), open_candidate(str(weights), score=0.1)
     assert isinstance(candidate, NetworkCandidate) and candidate.facts().runtime == "litert"
+    (_, network), (_, select) = candidate.stages()
+    alone = candidate.prepare(IMAGES[:1])
+    assert torch.equal(select(network(alone)).scores, candidate.infer(alone).scores)
     for images in (IMAGES[:1], IMAGES):
         found, wanted = run(candidate, *images), run(eager, *images)
         torch.testing.assert_close(found.scores, wanted.scores, atol=1e-4, rtol=0)
@@ -354,3 +359,35 @@ def test_detectors_on_pyramids_pass_their_proof_whole(name: str, photos: Path, t
     assert bundle.proof.verdict == "passed" and bundle.proof.detections >= 5 * 100
     has_masks = "masks" in [tensor.name for tensor in bundle.manifest.outputs]
     assert has_masks == name.startswith("mask") == (bundle.proof.max_mask is not None)
+
+
+def test_a_bundle_that_could_not_be_opened_is_not_written(
+    weights: Path, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wrong = TensorInfo(name="pixels", type="uint8", shape=(0, 3, 96, 96), meaning="")
+    monkeypatch.setattr(exporting, "_tensor", lambda *_: wrong)
+    with pytest.raises(InputError) as refused:
+        write_bundle(str(weights), out=tmp_path / "new", images=photos, batch=2)
+    assert refused.value.id == "json-schema" and list(tmp_path.iterdir()) == []
+
+
+def test_another_precision_than_the_processor_executes_is_refused_with_what_export_takes(
+    weights: Path, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As where the processor has no bf16."""
+    pytest.importorskip("openvino", reason="openvino is not installed: pip install 'paretodet[openvino]'")
+    monkeypatch.setattr(openvino_model, "in_bf16", lambda model: None)
+    with pytest.raises(InputError) as refused:
+        write_bundle(str(weights), out=tmp_path / "new", images=photos, to="openvino", precision="bf16")
+    assert refused.value.id == "precision-fallback" and "--precision fp32" in refused.value.message
+    assert "--allow-fallback" not in refused.value.message and list(tmp_path.iterdir()) == []
+
+
+def test_the_images_of_a_proof_are_not_kept_in_memory(photos: Path, tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(photos, tmp_path / "photos"))
+    found = exporting._proof_images(folder, notify=print)
+    assert found.sha256 == Photographs(tuple(IMAGES), found.names, "").hash and found.source == "photos"
+    assert np.array_equal(found.images[1], IMAGES[1]) and len(found.images) == 3
+    (folder / "1.png").unlink()
+    with pytest.raises(InputError, match=r"1\.png.*\[image-missing\]"):
+        found.images[1]

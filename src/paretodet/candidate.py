@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -14,8 +13,8 @@ from paretodet.network import Network, digest
 from paretodet.records.profile import LayerTime
 from paretodet.runtimes.eager import Eager
 from paretodet.runtimes.graph import UNKNOWN, FileSession
-from paretodet.runtimes.runtime import Runtime, Stages, no_profiler
-from paretodet.runtimes.table import others
+from paretodet.runtimes.runtime import Runtime, Stages
+from paretodet.runtimes.table import no_profiler, others
 from paretodet.transforms.resize_policy import to_batch, to_originals
 from paretodet.types import Detections, Images
 
@@ -27,20 +26,30 @@ class NetworkCandidate:
 
     The session may change the module of the network. Raises ValueError if the runtime cannot run the network, or
     executes another precision than the runtime's and not `allow_fallback`; MissingExtra if it needs a library that is
-    not installed.
+    not installed. `switchable`: whether the user can choose another runtime, which the error names then.
     """
 
-    def __init__(self, network: Network, runtime: Runtime | None = None, *, allow_fallback: bool = False) -> None:
+    def __init__(
+        self,
+        network: Network,
+        runtime: Runtime | None = None,
+        *,
+        allow_fallback: bool = False,
+        switchable: bool = True,
+    ) -> None:
         self.runtime = runtime or Eager()
-        self.name, self.spec = network.name, network.spec
+        self.name, self.form, self.spec = network.name, network.form, network.spec
         self._describe, self._identity = network.describe, network.identity
         try:
             self.session = self.runtime.build(network)
         except InputError as error:
+            if not switchable:
+                raise
             raise _with_others(error, self.runtime, network) from error
         self.labels = self.session.labels if isinstance(self.session, Labeled) else network.labels
-        if not allow_fallback:
-            check_precision(self.runtime, self.session.facts())
+        if not allow_fallback and (other := self.other_precision):
+            message = f"precision: {other}; --allow-fallback measures it as {self.session.facts()['precision']}"
+            raise InputError(message, "precision-fallback")
 
     def prepare(self, images: Sequence[Image]) -> Images:
         """Decoded images -> one batch in host memory."""
@@ -61,9 +70,18 @@ class NetworkCandidate:
     @torch.inference_mode()
     def profile(self, batch: Images, calls: int) -> tuple[LayerTime, ...]:
         """Raises InputError if the runtime does not time its layers."""
-        if not isinstance(self.session, Profiled):
-            raise no_profiler(self.runtime.name)
+        if self.form not in self.runtime.timed_forms or not isinstance(self.session, Profiled):
+            raise no_profiler(type(self.runtime), self.form, self.spec)
         return self.session.profile(batch, calls)
+
+    @property
+    def other_precision(self) -> str | None:
+        """What is executed if it is known and not the precision that was requested, as a clause; None otherwise."""
+        facts, wanted = self.session.facts(), self.runtime.precision
+        if facts["precision"] in (wanted, UNKNOWN):
+            return None
+        layers = ", ".join(f"{count} in {name}" for name, count in (facts.get("precision_layers") or {}).items())
+        return f"{wanted} is requested, but {self.runtime.name} executes {facts['precision']} ({layers})"
 
     @property
     def pasting(self) -> Pasting:
@@ -88,14 +106,3 @@ def _with_others(error: InputError, runtime: Runtime, network: Network) -> Input
         return error
     names = others(runtime, network.form, network.spec)
     return InputError(f"{error.message}; try --runtime {' or '.join(names)}", error.id) if names else error
-
-
-def check_precision(runtime: Runtime, facts: dict[str, Any]) -> None:
-    """Raises InputError if the executed precision is known and not the requested one."""
-    if facts["precision"] not in (runtime.precision, UNKNOWN):
-        layers = ", ".join(f"{count} in {name}" for name, count in (facts.get("precision_layers") or {}).items())
-        raise InputError(
-            f"precision: {runtime.precision} is requested, but {runtime.name} executes {facts['precision']} "
-            f"({layers}); --allow-fallback measures it as {facts['precision']}",
-            "precision-fallback",
-        )

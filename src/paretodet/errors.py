@@ -12,7 +12,7 @@ from typing import Any, Literal, get_args
 ErrorId = Literal[
     # Options and arguments
     "option-conflict",  # two options exclude each other, or one needs another: leave one out, or give both
-    "precision-fallback",  # a runtime executes another precision than the requested one: add --allow-fallback
+    "precision-fallback",  # another precision is executed than was requested: request that one, or add --allow-fallback
     "option-range",  # a number is too small or too large: use one that the message allows
     "option-unsupported",  # this model, runtime or format has no such option: leave it out, or choose another one
     "option-value",  # the value of an option is not one of the allowed ones: use one that the message lists

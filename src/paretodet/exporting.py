@@ -5,7 +5,6 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields, replace
 from functools import partial
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -27,6 +26,7 @@ from paretodet.export.bundle import (
     entries,
     fit_to_json,
     read_bundle,
+    read_manifest,
     write_manifest,
 )
 from paretodet.export.layers import first_divergence
@@ -34,6 +34,7 @@ from paretodet.export.parity import Comparison
 from paretodet.export.proof import EXACT, Pair, ParityError, Proof, ProofImages, prove
 from paretodet.export.table import target_of
 from paretodet.export.target import Target, Written
+from paretodet.extras import version_of
 from paretodet.media.photographs import Photographs, photographs
 from paretodet.network import ArtifactNetwork, TorchNetwork
 from paretodet.reports import listening
@@ -124,6 +125,7 @@ def write_bundle(
             raise ParityError(f"{task.network.name}: {proof.reason}. {_diverged(pair, task, comparison)}", proof)
         files = entries(temporary, (written.artifact, *written.others))
         write_manifest(temporary, _manifest(task, artifact, written, files, proof))
+        read_manifest(temporary)  # nothing is left that cannot be opened
     return read_bundle(folder)
 
 
@@ -164,7 +166,7 @@ def _task(config: CandidateConfig, target: Target, notify: Callable[[str], None]
 
 def _proof_images(images: ImageFiles | None, notify: Callable[[str], None]) -> ProofImages:
     """The images that the user names, photographs at hand, or drawn images; no name has a folder in it."""
-    found = photographs(images, limit=None if images else IMAGES)
+    found = photographs(images, limit=None if images else IMAGES, keep=False)
     for reason in found.skipped:
         notify(f"Skipped: {reason}.")
     if not found.images:
@@ -186,11 +188,21 @@ def _candidates(task: _Task, path: Path) -> tuple[NetworkCandidate, NetworkCandi
         batch=task.config.batch,
         describe=task.network.describe,
         identity={},
+        spec=task.network.spec,
     )
     config = replace(task.config, runtime=task.config.runtime or task.target.runtime)
     runtime = runtime_of(config, network.form)
-    artifact = NetworkCandidate(network, runtime, allow_fallback=bool(config.allow_fallback))
+    artifact = NetworkCandidate(network, runtime, allow_fallback=True, switchable=False)
+    if not config.allow_fallback and (other := artifact.other_precision):
+        raise InputError(f"precision: {other}; {_instead(task.target, artifact)}", "precision-fallback")
     return NetworkCandidate(task.network, Eager()), artifact
+
+
+def _instead(target: Target, artifact: NetworkCandidate) -> str:
+    """What to do about an artifact that executes another precision than it was written for."""
+    executed = artifact.facts().precision
+    write = f"--precision {executed}" if executed in target.precisions else "another --precision"
+    return f"give {write}, or export on a machine that executes what you ask for"
 
 
 def _pair(task: _Task, reference: NetworkCandidate, artifact: NetworkCandidate) -> Pair:
@@ -255,7 +267,7 @@ def _manifest(
         published=task.config.as_published and facts.precision == EXACT,
         counts=Counts(**{field.name: getattr(facts, field.name) for field in fields(Counts)}),
         spec=str(facts.spec),
-        versions={"paretodet": __version__} | {name: version(name) for name in ("torch", *_libraries(task))},
+        versions={"paretodet": __version__} | {name: version_of(name) for name in ("torch", *_libraries(task))},
         proof=proof,
         calibration=images.to_json() if (images := task.target.calibration(task.config)) else None,
     )

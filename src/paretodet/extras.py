@@ -1,9 +1,15 @@
 """Optional libraries, and the sentence that says how to install one."""
 
-from collections.abc import Mapping
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from functools import cache
+from importlib.metadata import packages_distributions, version
 from importlib.util import find_spec
 
 from paretodet.errors import ErrorId, WithId
+
+UNKNOWN = "unknown"  # the version of a library that states none
 
 
 class MissingExtra(WithId, ImportError):
@@ -21,3 +27,27 @@ def require(user: str, libraries: Mapping[str, str]) -> None:
     for library, extra in libraries.items():
         if find_spec(library) is None:
             raise MissingExtra(f"{user} needs {library}: pip install 'paretodet[{extra}]'")
+
+
+def version_of(library: str) -> str:
+    """The version of a library by its import name, UNKNOWN if nothing states one. It raises nothing.
+
+    Several distributions may provide one library: onnxruntime-gpu is onnxruntime too.
+    """
+    return next((str(found) for found in _versions(library) if found), UNKNOWN)
+
+
+def _versions(library: str) -> Iterator[str | None]:
+    """What its own distribution states, what others do that provide it, and what the library states itself."""
+    with suppress(Exception):  # metadata that is missing or damaged raises errors of many kinds
+        yield version(library)
+    with suppress(Exception):
+        for distribution in _providers().get(library, ()):
+            yield version(distribution)
+    yield getattr(sys.modules.get(library), "__version__", None)
+
+
+@cache
+def _providers() -> Mapping[str, list[str]]:
+    """The distributions that provide each import name."""
+    return packages_distributions()

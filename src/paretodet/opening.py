@@ -42,14 +42,12 @@ def open_config(config: CandidateConfig) -> Candidate:
     """The candidate of a config, as `open_candidate`; picklable as `functools.partial(open_config, config)`."""
     source = source_of(config.name)
     source.check_options(config)
-    form = source.form_of(config)
-    runtime = runtime_of(source.completed(config), form) if form else None
+    form, completed = source.form_of(config), source.completed(config)
+    runtime = runtime_of(completed, form) if form else None
     loaded = source.load(config)
     if isinstance(loaded, Candidate):
         return loaded
-    as_stored = (
-        form in ("onnx", "openvino", "tflite", "torch-program") and config.precision is None
-    )  # a file has its own precision
+    as_stored = source.is_stored and completed.precision is None  # a file has its own precision
     return NetworkCandidate(loaded, runtime, allow_fallback=bool(config.allow_fallback) or as_stored)
 
 

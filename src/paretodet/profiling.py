@@ -1,6 +1,7 @@
 """Profiles a candidate by name, and finds what else could run it on this machine."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 from paretodet.bench import profiling
@@ -12,8 +13,7 @@ from paretodet.errors import InputError, words
 from paretodet.media.photographs import photographs
 from paretodet.opening import job
 from paretodet.records.profile import Profile
-from paretodet.runtimes.runtime import no_profiler
-from paretodet.runtimes.table import kind_of
+from paretodet.runtimes.table import kind_of, no_profiler
 from paretodet.sources.table import check, resolved, source_of
 from paretodet.sweep.executions import ALL, DEFAULT, executions
 
@@ -30,9 +30,10 @@ def profile(
     option that is out of range, or if the candidate fails or its runtime does not time layers.
     """
     check(config.name)
-    form = source_of(config.name).form_of(config)
-    if form and not (kind := kind_of(config, form)).times_layers:
-        raise no_profiler(kind.name)
+    source = source_of(config.name)
+    form = source.form_of(config)
+    if form and form not in (kind := kind_of(config, form)).timed_forms:
+        raise no_profiler(kind, form, source.spec(config))
     found = photographs(images, limit=IMAGE_COUNT * config.batch)
     try:
         return profiling.profile(job(config, images=found.paths), Plan(), notify)
@@ -41,7 +42,28 @@ def profile(
 
 
 def alternatives(config: CandidateConfig, profile: Profile) -> tuple[tuple[str, str], ...]:
-    """Every other (runtime, precision) that can run the candidate here."""
-    every = executions([resolved(config)], runtimes=(ALL,), precisions=(ALL,)).configs
-    pairs = ((each.runtime or profile.runtime, each.precision or DEFAULT) for each in every)
-    return tuple(pair for pair in pairs if pair != (profile.runtime, profile.precision))
+    """Every other (runtime, precision) that can run the candidate here; empty if nothing can.
+
+    What is stored in another precision than float32 runs as it is stored.
+    """
+    config = resolved(config)
+    if source_of(config.name).form_of(config) is None:
+        return ()
+    own = _own_precision(config, profile)
+    try:
+        every = executions([config], runtimes=(ALL,), precisions=(ALL,)).configs
+    except InputError:  # nothing is left
+        return ()
+    stored = own not in (DEFAULT, None)
+    pairs = [(each.runtime, each.precision or own) for each in every if not (stored and each.precision)]
+    found = ((runtime, precision) for runtime, precision in pairs if runtime and precision)
+    return tuple(dict.fromkeys(pair for pair in found if pair != (profile.runtime, profile.precision)))
+
+
+def _own_precision(config: CandidateConfig, profile: Profile) -> str | None:
+    """The precision where none is asked for; None if it is another one than was profiled, and nothing tells it."""
+    source = source_of(config.name)
+    if not source.is_stored:
+        return DEFAULT
+    is_fixed = source.completed(replace(config, precision=None, calibration=None)).precision is not None
+    return profile.precision if is_fixed or config.precision in (None, DEFAULT) else None

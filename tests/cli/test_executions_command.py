@@ -13,8 +13,10 @@ from paretodet.bench import runner
 from paretodet.bench.job import Job, Plan
 from paretodet.bench.selftest import SelfTestResult
 from paretodet.detectors.families import spec
+from paretodet.errors import InputError
 from paretodet.network import operations
 from paretodet.records.measurement import Measurement
+from paretodet.records.profile import Profile, ProfiledLayer
 from paretodet.records.row_id import with_id
 from paretodet.runtimes import table
 from paretodet.sweep import executions, measuring
@@ -188,3 +190,42 @@ def test_profile_of_what_cannot_time_its_layers_is_one_sentence(run: Run, tmp_pa
     )
     code, out, err = run("profile", "plain_maker:make", "--trust")
     assert code == 2 and out == "" and "its layers cannot be timed" in err and "Traceback" not in err
+
+
+def profiled(monkeypatch: pytest.MonkeyPatch, others: Any, *, precision: str = "int8") -> None:
+    """In place of the real one: a profile, and what else could run it."""
+    layers = (ProfiledLayer(name="backbone.conv", operator="Convolution", ms=3.0),)
+    about: dict[str, Any] = {"name": TINY, "device": "cpu", "batch": 1, "threads": 1, "calls": 3, "latency_ms": 3.0}
+    found = Profile(**about, runtime="openvino", precision=precision, layers=layers)
+    monkeypatch.setattr("paretodet.profiling.profile", lambda *_, **more: found)
+    monkeypatch.setattr("paretodet.profiling.alternatives", others)
+
+
+def test_profile_shows_what_was_measured_before_it_looks_for_others(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: Any) -> None:
+        raise InputError("images: gone", "images-none")
+
+    profiled(monkeypatch, fail)
+    code, out, err = run("profile", TINY)
+    assert code == 2 and "backbone.conv" in out and err.strip().endswith("[images-none]")
+
+
+@pytest.mark.parametrize(
+    ("given", "others", "words"),
+    [
+        (("--precision", "int8", "--calibrate", "images"), [("eager", "fp32")], "--runtime eager --precision fp32"),
+        (
+            ("--precision", "int8", "--calibrate", "images"),
+            [("openvino", "fp32"), ("onnxruntime", "int8")],
+            "--runtime openvino,onnxruntime --precision fp32,int8 --calibrate images",
+        ),
+        (("--precision", "int8"), [("onnxruntime", "int8")], "--runtime onnxruntime --precision int8"),
+        ((), [("onnxruntime", "int8")], "--runtime onnxruntime"),
+    ],
+)
+def test_the_command_after_a_profile_is_one_that_runs(
+    run: Run, monkeypatch: pytest.MonkeyPatch, given: tuple[str, ...], others: list[tuple[str, str]], words: str
+) -> None:
+    profiled(monkeypatch, lambda *_: others)
+    code, _, err = run("profile", TINY, *given)
+    assert code == 0 and err.splitlines()[-1] == f"Next: paretodet measure {TINY} {words}"

@@ -7,6 +7,9 @@ from typing import Any
 
 import pytest
 
+from paretodet.cli.candidate import OPTIONS
+from paretodet.cli.output import flag
+from paretodet.cli.places import OF_FILES
 from paretodet.export.table import TARGETS
 from paretodet.runtimes.table import RUNTIMES
 from paretodet.transforms.resize import SAMPLINGS
@@ -80,3 +83,14 @@ def test_a_command_that_needs_weights_offers_no_random_ones(name: str) -> None:
 def test_the_help_of_a_choice_names_every_value(option: str, values: set[str]) -> None:
     parameters = (each for command in COMMANDS.values() for each in command.params if option in each.opts)
     assert set(values) <= set(re.findall(r"[\w-]+", next(parameters).help))
+
+
+@pytest.mark.parametrize(
+    ("command", "parameter"), [each for each in PARAMETERS if each.values[1].name in {*OPTIONS, *OF_FILES}]
+)
+def test_an_option_is_typed_as_messages_name_its_field(command: Any, parameter: Any) -> None:
+    assert flag(parameter.name) in shown(parameter)
+
+
+def test_fields_that_no_option_is_named_after_have_theirs_too() -> None:
+    assert {*map(flag, OF_FILES)} <= {name for each in COMMANDS["measure"].params for name in shown(each)}

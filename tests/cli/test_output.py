@@ -55,3 +55,8 @@ def test_an_error_names_a_file_and_nothing_more(capsys, monkeypatch, tmp_path):
     out, err = capsys.readouterr()
     assert left.value.code == 2 and "owned" in err and err.endswith("\n")
     assert all(letter.isprintable() or letter == "\n" for letter in out + err)
+
+
+def test_the_next_command_has_the_options_as_they_are_typed(capsys):
+    note_next("measure", "a", calibration="images", allow_fallback=True, data_split=None, trust=False)
+    assert capsys.readouterr().err == "Next: paretodet measure a --calibrate images --allow-fallback\n"

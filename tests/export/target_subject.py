@@ -48,8 +48,9 @@ def assert_proved_bundle(name: str, folder: Path, *, photos: Path, to: str, runt
         found, wanted = parity.detected(candidate, images), parity.detected(eager, images)
         torch.testing.assert_close(found.scores, wanted.scores, atol=1e-4, rtol=0)
     (_, network), (_, select) = candidate.stages()
-    batch = candidate.prepare(IMAGES[:2])
-    assert torch.equal(select(network(batch)).scores, candidate.infer(batch).scores)
+    for count in (1, 2, 3):
+        batch = candidate.prepare(IMAGES[:count])
+        assert torch.equal(select(network(batch)).scores, candidate.infer(batch).scores)
     return bundle
 
 

@@ -16,6 +16,7 @@ from paretodet.export.bundle import (
     VERSION,
     Bundle,
     Counts,
+    TensorInfo,
     fit_from_json,
     fit_to_json,
     read_bundle,
@@ -173,3 +174,10 @@ def test_fields_that_do_not_fit_are_refused(folder: Path, changed: dict[str, Any
 def test_other_files_in_the_folder_do_not_matter(folder: Path) -> None:
     (folder / "README.txt").write_text("mine")
     assert "README.txt" not in asdict(read_bundle(folder).manifest)["files"]
+
+
+def test_a_tensor_may_have_more_boxes_than_a_canvas_has_pixels_along_a_side(folder: Path) -> None:
+    """YOLO v3 at 608 px has 22,743."""
+    boxes = TensorInfo(name="boxes", type="float32", shape=(1, 22_743, 4), meaning="")
+    rewritten(folder, outputs=(boxes,))
+    assert read_bundle(folder).manifest.outputs == (boxes,)

@@ -72,6 +72,9 @@ def test_a_bundle_passes_its_proof_and_is_a_name(name: str, photos: Path, tmp_pa
     assert cast(Any, candidate).facts().runtime == "ncnn"
     for images in (IMAGES[:1], IMAGES):
         torch.testing.assert_close(run(candidate, *images).scores, run(eager, *images).scores, atol=1e-3, rtol=0)
+    (_, network), (_, select) = cast(Any, candidate).stages()
+    batch = candidate.prepare(IMAGES)
+    assert torch.equal(select(network(batch)).scores, candidate.infer(batch).scores)
 
 
 @pytest.mark.full
@@ -136,7 +139,6 @@ def test_a_conversion_that_fails_is_one_sentence(tmp_path: Path, monkeypatch: py
         raise InputError("runtime: ncnn cannot run operator aten::roll", "graph-failed")
 
     monkeypatch.setattr(ncnn, "convert", convert)
-    monkeypatch.setattr(ncnn, "version", lambda name: "1")
     detector = build(spec(TINY))
     with pytest.raises(InputError, match=r"^to: ncnn cannot take yolo.* whole \(.*aten::roll.*\[export-failed\]"):
         NcnnTarget().write(detector, tmp_path, CandidateConfig(name=TINY))
@@ -196,3 +198,15 @@ def test_a_good_one_is_accepted(tmp_path: Path) -> None:
     (tmp_path / ARTIFACT).write_text(GOOD)
     (tmp_path / SHAPES).write_text(THREE)
     NcnnTarget().inspect(tmp_path, FILES, ARTIFACT)
+
+
+def test_a_cache_that_cannot_be_written_is_not_a_fault_of_the_detector(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: Any) -> Any:
+        raise InputError("cache: full", "output-unwritable")
+
+    monkeypatch.setattr("paretodet.export.ncnn_target.converted", fail)
+    with pytest.raises(InputError) as refused:
+        NcnnTarget().write(build(spec(TINY)), tmp_path, CandidateConfig(name=TINY))
+    assert str(refused.value) == "cache: full [output-unwritable]"

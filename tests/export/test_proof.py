@@ -1,6 +1,7 @@
 """The rules of a proof: equal in float32, AP on labels or agreement in other precisions, and images without objects."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -141,3 +142,38 @@ def test_an_interval_around_the_limit_leaves_it_open(tmp_path: Path) -> None:
 def test_untrained_weights_are_not_judged_by_labels(tmp_path: Path) -> None:
     found = proof(Painted(), labeled(tmp_path, 30), precision="int8", is_trained=False)
     assert (found.criterion, found.verdict) == ("agreement", "passed")
+
+
+class Taken(Sequence[np.ndarray]):
+    """Images that exist only while they are used."""
+
+    def __init__(self, events: list[str]) -> None:
+        self.events = events
+
+    def __len__(self) -> int:
+        return 4
+
+    def __getitem__(self, index: Any) -> Any:
+        if index >= len(self):
+            raise IndexError(index)
+        self.events.append("read")
+        return painted(index)
+
+
+class Seeing(Painted):
+    """Notes when it detects."""
+
+    events: list[str]
+
+    def infer(self, images: Any) -> Any:
+        self.events.append(f"detects {len(images)}")
+        return super().infer(images)
+
+
+def test_no_more_images_are_in_memory_than_a_call_takes() -> None:
+    artifact = Seeing()
+    artifact.events = events = list[str]()
+    images = ProofImages(Taken(events), ("a", "b", "c", "d"), "painted", "0" * 64)
+    pair = Pair(reference=Painted(), artifact=artifact, precision="fp32", runtime="test", batch=2)
+    assert prove(pair, images)[0].images == 6
+    assert events == [*2 * ("read", "read", "detects 2"), "detects 2"]

@@ -1,6 +1,7 @@
 """Programs of torch.export as artifacts: proved, opened by their name, and compared layer by layer."""
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,9 @@ import pytest
 from target_subject import TINY, assert_proved_bundle, assert_two_stages_refused, write_photos
 
 from narrow_weights import write_narrow
+from paretodet.bench.job import Job, Plan
+from paretodet.bench.synthetic_images import draw_images
+from paretodet.bench.worker import MeasuredCandidate
 from paretodet.candidate import NetworkCandidate
 from paretodet.config import CandidateConfig
 from paretodet.detectors.detector import Detector
@@ -17,6 +21,7 @@ from paretodet.export.proof import ParityError
 from paretodet.export.torch_target import TorchTarget
 from paretodet.exporting import write_bundle
 from paretodet.opening import open_candidate
+from paretodet.profiling import profile
 
 pytestmark = pytest.mark.usefixtures("exports_here")
 
@@ -80,3 +85,28 @@ def changed_weights(name: str) -> Callable[..., Any]:
 
 def test_a_detector_of_two_stages_is_refused(tmp_path: Path) -> None:
     assert_two_stages_refused(TorchTarget(), tmp_path, "torch.export")
+
+
+def test_a_bundle_of_more_images_than_are_measured_has_the_times_of_its_stages(
+    weights: Path, photos: Path, tmp_path: Path
+) -> None:
+    bundle = write_bundle(str(weights), out=tmp_path / "bundle", images=photos, to="torch", batch=2)
+    plan = Plan(burst=0.01, long_burst=0.02, warm=0.01, warm_calls=2, warm_limit=0.05)
+    measured = MeasuredCandidate(Job(name="it", make=partial(open_candidate, str(bundle.folder))), plan)
+    measured.load(draw_images(0, 2))
+    assert (measured._stages() or {}).keys() == {"network", "select", "finish"}
+
+
+def test_its_layers_are_not_timed_and_nothing_is_measured_before_that_is_said(
+    weights: Path, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bundle = write_bundle(str(weights), out=tmp_path / "bundle", images=photos, to="torch", batch=2)
+    monkeypatch.setattr("paretodet.profiling.profiling.profile", lambda *_: pytest.fail("measured"))
+    with pytest.raises(InputError) as refused:
+        profile(CandidateConfig(name=str(bundle.folder)))
+    assert refused.value.id == "profile-failed" and "--runtime" not in refused.value.message
+    candidate = open_candidate(str(bundle.folder))
+    assert isinstance(candidate, NetworkCandidate)
+    with pytest.raises(InputError) as refused:
+        candidate.profile(candidate.prepare(draw_images(0, 1)), 2)
+    assert refused.value.id == "profile-failed"

@@ -77,3 +77,27 @@ def test_real_photographs() -> None:
     found = photographs()
     assert len(found.images) == 44 and not found.skipped
     assert all(image.ndim == 3 and image.shape[2] == 3 for image in found.images)
+
+
+def test_images_that_are_not_kept_are_decoded_whenever_they_are_taken(
+    tmp_path: Path, pixels: np.ndarray, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(3):
+        Image.fromarray(pixels[number:]).save(tmp_path / f"{number}.png")
+    (tmp_path / "3.png").write_bytes(b"nothing")
+    kept, taken = photographs(tmp_path), photographs(tmp_path, keep=False)
+    assert (taken.names, taken.skipped, taken.hash) == (kept.names, kept.skipped, kept.hash)
+    decoded = list[str]()
+    monkeypatch.setattr(module, "read_image", lambda path: decoded.append(Path(path).name) or pixels)
+    assert len(taken.images) == len(taken.images[1:]) + 1 == 3 and taken.hash and not decoded
+    assert taken.images[1] is pixels and taken.images[1:][-1] is pixels and decoded == ["1.png", "2.png"]
+    assert [image is pixels for image in taken.images] == [True] * 3 and len(decoded) == 5
+
+
+def test_an_image_that_is_gone_when_it_is_taken_is_named(tmp_path: Path, pixels: np.ndarray) -> None:
+    Image.fromarray(pixels).save(tmp_path / "a.png")
+    found = read_images([tmp_path / "a.png"], keep=False)
+    (tmp_path / "a.png").unlink()
+    with pytest.raises(ImageError, match=r"a\.png") as refused:
+        list(found.images)
+    assert refused.value.id == "image-missing"

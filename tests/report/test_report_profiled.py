@@ -86,3 +86,10 @@ def test_the_picture_has_a_bar_for_each_of_the_slowest(tmp_path: Path, name: str
     assert drawn.startswith(start)
     if name.endswith(".svg"):
         assert "backbone.a · Conv2d".encode() in drawn and b"(select)" in drawn and b"(network)" not in drawn
+
+
+def test_more_images_than_the_batch_are_stated() -> None:
+    """They are all in the times, the work and the floors."""
+    assert len([*summary(replace(PROFILE, images=1))]) == 2
+    _, _, filled = summary(replace(PROFILE, images=4))
+    assert "1 image computes 4" in filled

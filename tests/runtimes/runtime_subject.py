@@ -78,3 +78,14 @@ def _floor(scores: torch.Tensor) -> float:
 def _above(score: float, detections: Detections, image: int) -> Detections:
     kept = detections.scores[image] > score
     return Detections(*(part[image][kept] for part in detections[:3]))
+
+
+def assert_stages_are_the_call(candidate: NetworkCandidate) -> None:
+    """With fewer and with more images than the session's batch of two."""
+    for count in (1, 2, 3):
+        batch = candidate.prepare(IMAGES[:count])
+        state: Any = batch
+        for _, stage in candidate.stages():
+            state = stage(state)
+        for found, wanted in zip(state, candidate.infer(batch), strict=True):
+            assert found is wanted is None or torch.allclose(found, wanted, atol=1e-4)

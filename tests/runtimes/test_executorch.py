@@ -10,6 +10,7 @@ from runtime_subject import (
     IMAGES,
     assert_finds_what_eager_finds,
     assert_same_boxes,
+    assert_stages_are_the_call,
     narrow_weights,
     opened,
     run,
@@ -45,6 +46,7 @@ def test_it_finds_what_eager_finds_in_parts_too(path: Path) -> None:
     for _, stage in candidate.stages():
         state = stage(state)
     assert_same_boxes(state, candidate.infer(batch))
+    assert_stages_are_the_call(candidate)
 
 
 @pytest.mark.full

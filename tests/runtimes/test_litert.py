@@ -9,6 +9,7 @@ from runtime_subject import (
     IMAGES,
     assert_finds_what_eager_finds,
     assert_same_boxes,
+    assert_stages_are_the_call,
     narrow_weights,
     opened,
     run,
@@ -42,6 +43,7 @@ def test_it_finds_what_eager_finds(tmp_path: Path) -> None:
     settings = dict(facts.runtime_settings)
     assert settings["xnnpack"] == "13 of 13 layers" and settings.keys() >= {"version", "litert-torch"}
     assert facts.artefact != eager.facts().artefact
+    assert_stages_are_the_call(candidate)
 
 
 @pytest.mark.full

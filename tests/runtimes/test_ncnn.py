@@ -9,6 +9,7 @@ from runtime_subject import (
     IMAGES,
     assert_finds_what_eager_finds,
     assert_same_boxes,
+    assert_stages_are_the_call,
     narrow_weights,
     opened,
     run,
@@ -31,6 +32,7 @@ def test_it_finds_what_eager_finds(tmp_path: Path) -> None:
     assert (facts.runtime, facts.precision, facts.precision_layers) == ("ncnn", "fp32", {"fp32": 13})
     assert facts.export_ms and facts.compile_ms and dict(facts.runtime_settings).keys() >= {"version", "pnnx"}
     assert facts.artefact != eager.facts().artefact
+    assert_stages_are_the_call(candidate)
 
 
 @pytest.mark.full

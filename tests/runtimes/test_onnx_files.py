@@ -16,8 +16,9 @@ from paretodet.config import CandidateConfig
 from paretodet.errors import InputError
 from paretodet.layouts.layout import BGR_BYTES, IMAGENET, FileLayout, Normalization, OutputLayout
 from paretodet.opening import open_candidate
+from paretodet.records.profile import LayerTime
 from paretodet.runtimes.graph import FileSession
-from paretodet.runtimes.onnxruntime import OnnxRuntime
+from paretodet.runtimes.onnxruntime import OnnxProgram, OnnxRuntime
 from paretodet.sources.onnx_file import OnnxFile
 from paretodet.transforms.resize_policy import Letterbox, Stretch
 
@@ -244,3 +245,14 @@ def test_a_file_of_integers_runs_as_it_is_stored_and_is_not_fp32(tmp_path: Path)
         open_candidate(str(path), layout=ROWS, precision="fp32")
     allowed = open_candidate(str(path), layout=ROWS, precision="fp32", allow_fallback=True).facts()  # type: ignore[attr-defined]
     assert (allowed.precision, allowed.artefact) == ("int8", facts.artefact)
+
+
+def test_the_layers_of_a_file_are_timed_in_as_many_runs_as_a_call_has(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A file of three images runs twice for five, and computes six."""
+    outputs = {"boxes": BOXES, "labels": LABELS, "scores": SCORES}
+    many = {name: np.repeat(value, 3, axis=0) for name, value in outputs.items()}
+    candidate = opened(write(tmp_path / "three.onnx", many, shape=(3, 3, 64, 64)))
+    monkeypatch.setattr(OnnxProgram, "profile", lambda self, feed, calls: (LayerTime("a", "Conv", 2.0),))
+    assert candidate.profile(candidate.prepare([IMAGE] * 5), 3) == (LayerTime("a", "Conv", 4.0, 6),)

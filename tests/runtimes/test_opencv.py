@@ -13,6 +13,7 @@ from runtime_subject import (
     LABELS,
     assert_finds_what_eager_finds,
     assert_same_boxes,
+    assert_stages_are_the_call,
     narrow_weights,
     opened,
     run,
@@ -46,6 +47,7 @@ def test_it_finds_what_eager_finds_in_parts_too(tmp_path: Path) -> None:
     for _, step in candidate.stages():
         state = step(state)
     assert_same_boxes(state, candidate.infer(batch))
+    assert_stages_are_the_call(candidate)
 
 
 @pytest.mark.full

@@ -1,5 +1,6 @@
 """An operator that a runtime lacks: the message names it, its layer, and the runtimes that may have it."""
 
+import sys
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -133,3 +134,22 @@ def test_others_have_the_form_the_device_and_the_precision() -> None:
             named = others(kind(), form, None)
             assert kind.name not in named
             assert all(form in other.forms for other in RUNTIMES if other.name in named)
+
+
+def test_a_runtime_that_is_not_installed_is_no_error_where_others_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)
+    named = others(runtime_of(CandidateConfig(name="a", runtime="openvino"), "onnx"), "onnx", None)
+    assert "onnxruntime" not in named and "web" in named
+
+
+def test_where_no_other_runtime_can_be_chosen_none_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    def build(self: Runtime, network: Any) -> Any:
+        raise InputError("runtime: it cannot", "operator-missing")
+
+    network = SimpleNamespace(form="onnx-bundle", name="it", spec=None, describe=None, identity={})
+    runtime = runtime_of(CandidateConfig(name="it", runtime="onnxruntime"), "onnx-bundle")
+    monkeypatch.setattr(type(runtime), "build", build)
+    for switchable in (True, False):
+        with pytest.raises(InputError) as refused:
+            NetworkCandidate(network, runtime, switchable=switchable)  # type: ignore[arg-type]
+        assert ("--runtime" in refused.value.message) == switchable and refused.value.id == "operator-missing"

@@ -1,6 +1,7 @@
 """Folders of bundles as names: which name is one, its accuracy, and artifacts that reach out of their bundle."""
 
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -10,13 +11,18 @@ from onnx import TensorProto, helper, numpy_helper
 
 from made_bundles import ARTIFACT, PROOF, manifest
 from paretodet.bench.candidate import Candidate
+from paretodet.candidate import NetworkCandidate
 from paretodet.config import CandidateConfig
 from paretodet.detection import detect
+from paretodet.detectors.families import spec
+from paretodet.detectors.spec import to_json
 from paretodet.diagnosis import check_contract, means_data
 from paretodet.errors import InputError
 from paretodet.export.bundle import entries, fit_to_json, write_manifest
 from paretodet.network import digest
 from paretodet.opening import job, open_candidate
+from paretodet.records.profile import LayerTime
+from paretodet.runtimes.onnxruntime import OnnxProgram
 from paretodet.sources.bundle import BundleFolder, bundle_network, checked_bundle
 from paretodet.sources.table import published_accuracy, source_of
 from paretodet.transforms.resize_policy import Stretch
@@ -143,3 +149,45 @@ def test_an_unknown_form_and_bytes_that_are_no_graph_are_refused(folder: Path) -
     (folder / ARTIFACT).write_bytes(b"\xff" * 40)
     with pytest.raises(InputError, match="bundle-altered"):
         open_candidate(bundle(folder))
+
+
+@pytest.mark.parametrize(
+    "name", ["mask_rcnn-resnet50-128", "mask_rcnn_d2-resnet50-128", "mask_rcnn_zoo-inception_v2-96-s16-p8"]
+)
+def test_masks_are_drawn_as_those_of_the_detector_that_it_was_made_of(folder: Path, name: str) -> None:
+    made = spec(name)
+    assert made.masks
+    candidate = open_candidate(bundle(folder, spec=to_json(made)))
+    assert isinstance(candidate, NetworkCandidate) and candidate.pasting == made.masks.pasting
+    assert NetworkCandidate.pasting.fget(SimpleNamespace(spec=made)) == candidate.pasting  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize(
+    "stored",
+    [
+        "{}",
+        '{"type": "paretodet.of_a_newer_version.Spec"}',
+        '{"type": "paretodet.transforms.resize_policy.Stretch", "height": 3, "width": 3}',
+    ],
+)
+def test_a_spec_that_this_version_does_not_know_decides_nothing(folder: Path, stored: str) -> None:
+    candidate = open_candidate(bundle(folder, spec=stored))
+    assert isinstance(candidate, NetworkCandidate)
+    assert candidate.spec is None and candidate.pasting == "detectron" and candidate.facts().layers == ()
+
+
+def test_a_spec_with_masks_of_another_kind_decides_nothing(folder: Path) -> None:
+    stored = to_json(spec("mask_rcnn_d2-resnet50-128"))
+    for other in ('"elsewhere"', "[1]"):
+        assert '"detectron2"' in stored
+        candidate = open_candidate(bundle(folder, spec=stored.replace('"detectron2"', other)))
+        assert isinstance(candidate, NetworkCandidate) and candidate.pasting == "detectron"
+
+
+def test_its_layers_are_timed_in_as_many_runs_as_a_call_has(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    candidate = open_candidate(bundle(folder))
+    assert isinstance(candidate, NetworkCandidate)
+    monkeypatch.setattr(OnnxProgram, "profile", lambda self, feed, calls: (LayerTime("a/b", "Conv", 2.0),))
+    assert candidate.profile(candidate.prepare([np.zeros((16, 32, 3), np.uint8)] * 3), 3) == (
+        LayerTime("a", "Conv", 6.0, 3),
+    )

@@ -188,3 +188,22 @@ def test_a_device_that_a_runtime_cannot_use_is_named(monkeypatch: pytest.MonkeyP
 def test_bad_input_is_an_error(asked: dict[str, Any], error: type[Exception], message: str) -> None:
     with pytest.raises(error, match=message):
         expanded(SSD, **asked)
+
+
+def test_a_config_with_images_of_its_own_keeps_them_in_int8(tmp_path: Path) -> None:
+    Image.fromarray(np.zeros((8, 8, 3), np.uint8)).save(tmp_path / "1.png")
+    mine = CandidateConfig(name=SSD, precision="int8", calibration=tmp_path)
+    made = executions([mine, CandidateConfig(name=FASTER)], runtimes=("eager", ORT), precisions=("all",)).configs
+    found = {(each.name, each.runtime, each.precision): each.calibration for each in made}
+    assert found[SSD, ORT, "int8"] == tmp_path and found[FASTER, ORT, "int8"] is None
+    assert {found[SSD, "eager", None], found[SSD, "eager", "bf16"], found[SSD, ORT, None]} == {None}
+    other = Path("other")
+    assert [each.calibration for each in executions([mine], runtimes=(ORT,), calibration=other).configs] == [other]
+    assert [each.calibration for each in executions([mine], precisions=("fp32",)).configs] == [None]
+
+
+def test_images_of_its_own_that_are_gone_leave_int8_out(tmp_path: Path) -> None:
+    mine = CandidateConfig(name=SSD, precision="int8", calibration=tmp_path)
+    made = executions([mine], runtimes=(ORT,), precisions=("all",))
+    assert [each.precision for each in made.configs] == [None]
+    assert [sentence.startswith("calibration: ") for sentence in made.left_out] == [True]

@@ -1,7 +1,6 @@
 """Facts of this machine and a fingerprint of them. No host name, user, path or serial number."""
 
 import hashlib
-import importlib.metadata
 import json
 import os
 import platform
@@ -14,6 +13,7 @@ import psutil
 
 from paretodet.bench.cpu_usage import allowed_cores
 from paretodet.bench.quota import cpu_quota, memory_limit_mib
+from paretodet.extras import UNKNOWN, version_of
 
 LIBRARIES = (
     "torch", "numpy", "onnxruntime", "onnx", "openvino", "transformers", "torchvision", "timm", "tensorrt",
@@ -70,13 +70,8 @@ def fingerprint(facts: dict[str, Any]) -> str:
 
 def versions(libraries: Sequence[str] = LIBRARIES) -> dict[str, str]:
     """The versions of Python and of the installed ones of `libraries`."""
-    installed = {"python": platform.python_version()}
-    for name in libraries:
-        try:
-            installed[name] = importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:
-            continue
-    return installed
+    found = {name: version_of(name) for name in libraries}
+    return {"python": platform.python_version()} | {name: each for name, each in found.items() if each != UNKNOWN}
 
 
 def cpu_model(info: Path = Path("/proc/cpuinfo")) -> str | None:

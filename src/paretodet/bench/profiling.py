@@ -38,6 +38,7 @@ def profile(job: Job, plan: Plan, notify: Notify = lambda phase: None) -> Profil
     notify("ceilings")
     ceilings = ceilings_of(facts["device"], threads, plan) or {}
     reached = (ceilings, facts["precision"])
+    images = next((layer.images for layer in layers if layer.images), job.batch)
     return Profile(
         name=job.name,
         **{field: facts[field] for field in ("device", "runtime", "precision")},
@@ -45,10 +46,11 @@ def profile(job: Job, plan: Plan, notify: Notify = lambda phase: None) -> Profil
         threads=threads,
         calls=calls,
         latency_ms=latency,
-        layers=profiled_layers(layers, loaded["layers"], *reached, batch=job.batch),
-        floor_ms=floor_ms(loaded["layers"], *reached, batch=job.batch),
+        layers=profiled_layers(layers, loaded["layers"], *reached, batch=images),
+        floor_ms=floor_ms(loaded["layers"], *reached, batch=images),
         ceilings=dict(ceilings) or None,
         disturbed=_disturbed(record["bursts"]),
+        images=images,
     )
 
 

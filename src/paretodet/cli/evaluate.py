@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from paretodet.cli import options
 from paretodet.cli.candidate import Given, config, opened, with_candidate_options
-from paretodet.cli.output import note, note_all, note_next, print_json, show
+from paretodet.cli.output import flag, note, note_all, note_next, print_json, show
 from paretodet.cli.progress import ProgressBar
 from paretodet.errors import InputError
 
@@ -64,7 +64,7 @@ def evaluate(
 
 
 def _refuse(options_given: dict[str, Any]) -> None:
-    given = [f"--{option}" for option, value in options_given.items() if value is not None and value is not False]
+    given = [flag(option) for option, value in options_given.items() if value is not None and value is not False]
     if given:
         message = (
             f"results: a file of results takes no {', '.join(given)}; leave {'it' if len(given) == 1 else 'them'} out"

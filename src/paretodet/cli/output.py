@@ -14,6 +14,7 @@ from paretodet.report.formats import plain
 
 ONE_LINE = json.JSONEncoder(ensure_ascii=False).encode
 TOGETHER = 10_000  # items that are encoded by one call
+FLAGS = {"calibration": "--calibrate", "labels": "--classes"}  # of the fields whose option has another name
 NOTES = Console(stderr=True, highlight=False, emoji=False)
 
 
@@ -42,8 +43,13 @@ def printable(text: str) -> str:
 def note_next(*words: object, **options: object) -> None:
     """Prints the command to run next: `words`, then each option that is neither None nor False."""
     given = [(name, value) for name, value in options.items() if value is not None and value is not False]
-    flags = [part for name, value in given for part in (f"--{name.replace('_', '-')}", value) if part is not True]
+    flags = [part for name, value in given for part in (flag(name), value) if part is not True]
     note(f"Next: paretodet {shlex.join(map(str, (*words, *flags)))}")
+
+
+def flag(field: str) -> str:
+    """The option that sets a field, as it is typed."""
+    return FLAGS.get(field, f"--{field.replace('_', '-')}")
 
 
 def note_all(sentences: Iterable[str]) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from paretodet.cli.output import note
+from paretodet.cli.output import flag, note
 from paretodet.cli.progress import ProgressBar
 from paretodet.errors import InputError
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from paretodet.records.measurement import Measurement
     from paretodet.sweep.searching import Host
 
-OF_FILES = {"weights": "--weights", "calibration": "--calibrate", "labels": "--classes", "layout": "--layout"}
+OF_FILES = ("weights", "calibration", "labels", "layout")  # fields
 
 
 def place_named(on: str | None, *, python: str | None, benchmark: Path | None) -> "RemotePlace | Fleet | None":
@@ -50,7 +50,7 @@ def measured_there(
     from paretodet.places.runner import CALIBRATION
     from paretodet.records.store import Store
 
-    _check_options({**here, **{option: options[field] for field, option in OF_FILES.items()}})
+    _check_options({**here, **{flag(field): options[field] for field in OF_FILES}})
     given = {key: value for key, value in options.items() if value is not None}
     request = Request(names=tuple(names), options=given, plan=plan_of(len(names)))
     rows = list["Measurement"]()

@@ -1,11 +1,16 @@
 """`paretodet profile`."""
 
+from collections.abc import Sequence
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from paretodet.cli import options
 from paretodet.cli.candidate import Given, config, with_candidate_options
 from paretodet.cli.output import note, note_next, print_json, show
 from paretodet.cli.progress import ProgressBar
+
+if TYPE_CHECKING:
+    from paretodet.records.profile import Profile
 
 
 @with_candidate_options()
@@ -29,16 +34,28 @@ def profile(
     chosen = replace(config(name, given), batch=batch, threads=threads)
     with ProgressBar() as bar:
         found = profiling.profile(chosen, images=images, notify=lambda phase: bar.draw(f"{phase:9} {name}", 0, 0, ""))
-    others = profiling.alternatives(chosen, found)
-    if json:
-        print_json(found.to_json() | {"alternatives": [list(other) for other in others]})
-    else:
-        show(profile_table(found, top=top))
-        for sentence in (*summary(found), advice(found, others)):
-            show(sentence)
     if plot:
         plot_profile(found, plot, top=top)
         note(f"The plot is {plot}.")
+    if not json:
+        show(profile_table(found, top=top))
+        for sentence in summary(found):
+            show(sentence)
+    others = profiling.alternatives(chosen, found)  # takes a while
+    if json:
+        print_json(found.to_json() | {"alternatives": [list(other) for other in others]})
+    else:
+        show(advice(found, others))
+    _next(name, given, found, others)
+
+
+def _next(name: str, given: Given, found: "Profile", others: Sequence[tuple[str, str]]) -> None:
+    """Prints the command that measures `others`."""
+    from paretodet.config import CALIBRATED
+
     if others:
-        runtimes, precisions = (",".join(dict.fromkeys(names)) for names in zip(*others, strict=True))
-        note_next("measure", name, **given | {"runtime": runtimes, "precision": precisions})
+        runtimes, precisions = (tuple(dict.fromkeys(names)) for names in zip(*others, strict=True))
+        changed: Given = {"runtime": ",".join(runtimes)}
+        changed |= {"precision": ",".join(precisions)} if precisions != (found.precision,) else {}
+        changed |= {} if CALIBRATED in precisions else {"calibration": None}
+        note_next("measure", name, **given | changed)

@@ -8,7 +8,7 @@ import typer
 from paretodet.cli import options, parsing, place_options
 from paretodet.cli.candidate import Given, config_fields, with_candidate_options
 from paretodet.cli.measure import check_outputs
-from paretodet.cli.output import note, note_all, note_next, print_json, show
+from paretodet.cli.output import flag, note, note_all, note_next, print_json, show
 from paretodet.cli.places import OF_FILES, searched_host
 from paretodet.cli.progress import ProgressBar
 
@@ -53,7 +53,7 @@ def search(
     check_outputs(store, report)
     parsing.check_calls(calls, [cost, gain.removeprefix("-")])
     fields = config_fields(given)
-    here = {"--images": images, **{option: fields[field] for field, option in OF_FILES.items()}}
+    here = {"--images": images, **{flag(field): fields[field] for field in OF_FILES}}
     with ProgressBar() as bar, searched_host(on, names or (), python=remote_python, here=here) as host:
         try:
             result = found(

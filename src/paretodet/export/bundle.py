@@ -17,7 +17,7 @@ from paretodet.config import BUNDLE
 from paretodet.errors import InputError
 from paretodet.export.proof import Proof
 from paretodet.reading import read_bytes, sha256
-from paretodet.schema import Count, Finite, Limits, SchemaError
+from paretodet.schema import Count, Finite, Limits, Pixels, SchemaError
 from paretodet.transforms.resize_policy import Letterbox, ResizePolicy, ShortSideCrop, Stretch
 from paretodet.writing import write_text
 
@@ -33,7 +33,7 @@ FITS: dict[str, type[ResizePolicy]] = {  # the resize policies of a fixed canvas
 }
 
 Hash = Annotated[str, Limits(pattern="^[0-9a-f]{64}$")]
-Side = Annotated[int, Limits(ge=1, le=2**14)]
+Side = Annotated[int, Limits(ge=1, le=2**14)]  # of a canvas; a tensor of boxes is longer
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,7 +50,7 @@ class TensorInfo:
 
     name: str
     type: str  # "uint8", "float32", "int64"
-    shape: tuple[Side | str, ...]
+    shape: tuple[Pixels | str, ...]
     meaning: str
 
 

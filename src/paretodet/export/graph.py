@@ -3,7 +3,6 @@
 import hashlib
 from dataclasses import asdict
 from functools import partial
-from importlib.metadata import version
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, cast
@@ -11,8 +10,9 @@ from typing import Any, cast
 from paretodet.detectors.detector import Detector
 from paretodet.detectors.spec import from_json, to_json
 from paretodet.errors import InputError, words
-from paretodet.export.apart import run_apart
+from paretodet.export.apart import OF_NETWORK, run_apart
 from paretodet.export.cache import Entry, cached
+from paretodet.extras import version_of
 from paretodet.layers.fold import fold_norms
 from paretodet.reports import report
 from paretodet.weights import safe
@@ -34,8 +34,8 @@ _LIBRARIES = {
     PTE_PARTS: ("torch", "executorch"),
     PT2_WHOLE: ("torch",),
     PT2_PARTS: ("torch",),
-    TFLITE_PARTS: ("torch", "litert-torch", "ai-edge-litert"),
-    TFLITE: ("torch", "litert-torch", "ai-edge-litert"),
+    TFLITE_PARTS: ("torch", "litert_torch", "ai_edge_litert"),
+    TFLITE: ("torch", "litert_torch", "ai_edge_litert"),
 }
 
 
@@ -55,7 +55,7 @@ def exported_graph(detector: Detector, *, batch: int, form: str = GRAPH) -> Entr
         "spec": to_json(detector.spec),
         "state": state_hash(detector),
         "batch": batch,
-        **{library: version(library) for library in _LIBRARIES[form]},
+        **{library: version_of(library) for library in _LIBRARIES[form]},
     }
     native = form in AOTINDUCTOR.values()
     if native:
@@ -83,6 +83,8 @@ def _export(detector: Detector, folder: Path, form: str, batch: int) -> None:
         try:
             run_apart(partial(write_graph, source, folder, form, batch))
         except InputError as error:
+            if error.id not in OF_NETWORK:
+                raise
             message = f"runtime: {detector.spec.name} cannot be exported ({words(error)})"
             raise InputError(message, "export-failed") from None
 

@@ -2,13 +2,12 @@
 
 from collections.abc import Mapping
 from functools import partial
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Protocol
 
 from paretodet.detectors.detector import Detector
 from paretodet.errors import InputError, words
-from paretodet.export.apart import run_apart
+from paretodet.export.apart import OF_NETWORK, run_apart
 from paretodet.export.cache import Entry, cached
 from paretodet.export.calibration import CalibrationFeeds
 from paretodet.export.graph import GRAPH, exported_graph
@@ -22,6 +21,7 @@ from paretodet.export.programs_int8 import (
 from paretodet.export.quantizer import Quantizer
 from paretodet.export.scan import quantize
 from paretodet.export.steps import BuildSteps
+from paretodet.extras import version_of
 from paretodet.media.calibration import CalibrationImages
 from paretodet.transforms.resize_policy import ResizePolicy
 
@@ -97,12 +97,14 @@ def quantized(
     Neither time nor memory of it are counted as the detector's. If it is interrupted, its finished steps are kept.
     Raises InputError if the network cannot be quantized.
     """
-    versions = {library: version(library) for library in quantizer.libraries}
+    versions = {library: version_of(library) for library in quantizer.libraries}
     whole = {"kind": "int8", "runtime": quantizer.name, **key, "images": images.sha256, **versions}
     steps = BuildSteps(of=f"int8 for {quantizer.name}", key=whole, is_trained=is_trained)
     written = whole if is_trained else {**whole, "weights": "untrained"}  # not of the steps: the ranges are the same
     try:
         return cached(written, lambda folder: run_apart(partial(write, folder, steps=steps)))
-    except ValueError as error:
+    except InputError as error:
+        if error.id not in OF_NETWORK:
+            raise
         message = f"runtime: {quantizer.name} cannot quantize this network ({words(error)})"
         raise InputError(message, "graph-failed") from error

@@ -4,16 +4,17 @@ import json
 import shutil
 import subprocess
 from collections.abc import Mapping, Sequence
-from importlib.metadata import version
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import NamedTuple
 
 from paretodet.detectors.detector import Detector
 from paretodet.errors import InputError, words
+from paretodet.export.apart import why_failed
 from paretodet.export.cache import Entry, cached
 from paretodet.export.graph import exported_graph
 from paretodet.export.torchscript import SHAPES
+from paretodet.extras import version_of
 from paretodet.reading import read_bytes
 from paretodet.schema import MAX_BYTES
 
@@ -37,7 +38,7 @@ def converted(detector: Detector, form: str) -> Entry:
     `form` is TORCHSCRIPT or TORCHSCRIPT_PARTS of `export.graph`. Raises InputError if pnnx or ncnn lacks an operator.
     """
     traced = exported_graph(detector, batch=1, form=form)
-    key = {"kind": "ncnn", "traced": traced.folder.name, "pnnx": version("pnnx")}
+    key = {"kind": "ncnn", "traced": traced.folder.name, "pnnx": version_of("pnnx")}
     entry = cached(key, lambda folder: convert(traced.folder, folder))
     return Entry(entry.folder, traced.seconds + entry.seconds, traced.spent + entry.spent)
 
@@ -59,8 +60,8 @@ def _convert(source: Path, target: Path, shape: Sequence[int]) -> None:
         command = [pnnx.EXEC_PATH, copy, *options, f"ncnnparam={param}", f"ncnnbin={weights}"]
         done = subprocess.run(command, cwd=name, capture_output=True, text=True)
     if done.returncode or not param.is_file():
-        last = (done.stderr.strip().splitlines() or ["no message"])[-1]
-        raise InputError(f"runtime: pnnx cannot convert this network ({last})", "export-failed")
+        cause = why_failed(done.returncode, (done.stderr.strip().splitlines() or [""])[-1])
+        raise InputError(f"runtime: pnnx cannot convert this network ({cause})", "export-failed")
     if foreign := _foreign(param):
         raise InputError(f"runtime: ncnn lacks operator {foreign}", "operator-missing")
 

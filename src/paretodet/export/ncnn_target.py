@@ -12,6 +12,7 @@ from paretodet import schema
 from paretodet.config import CandidateConfig
 from paretodet.detectors.detector import Detector
 from paretodet.errors import InputError, words
+from paretodet.export.apart import OF_NETWORK
 from paretodet.export.graph import TORCHSCRIPT
 from paretodet.export.layers import Activation, Layer, Shown, no_activation
 from paretodet.export.ncnn import BIN, LAYERS, PARAM, NcnnLayer, converted, read_layers
@@ -55,6 +56,8 @@ class NcnnTarget(Target):
         try:
             entry = converted(detector, TORCHSCRIPT)
         except InputError as error:
+            if error.id not in (*OF_NETWORK, "operator-missing"):
+                raise
             message = f"to: ncnn cannot take {detector.spec.name} whole ({words(error)}); give --to litert or onnx"
             raise InputError(message, "export-failed") from error
         for name in (ARTIFACT, WEIGHTS, SHAPES):

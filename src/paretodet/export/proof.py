@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -82,7 +83,7 @@ class ParityError(WithId, RuntimeError):
 class ProofImages(NamedTuple):
     """Images, a name for each, what they are called together, and the SHA-256 over their pixels."""
 
-    images: tuple[Image, ...]
+    images: Sequence[Image]
     names: tuple[str, ...]
     source: str
     sha256: str
@@ -201,11 +202,11 @@ def _with_empty(images: ProofImages, *, alone: bool) -> Iterator[tuple[str, Imag
 
 
 def _batches(images: Iterable[tuple[str, Image]], size: int) -> Iterator[tuple[tuple[str, ...], tuple[Image, ...]]]:
-    """Names and images of every batch."""
-    rows = list(images)
-    for start in range(0, len(rows), size):
-        names, batch = zip(*rows[start : start + size], strict=True)
-        yield names, batch
+    """Names and images of every batch, one batch at a time."""
+    rows = iter(images)
+    while batch := list(islice(rows, size)):
+        names, pixels = zip(*batch, strict=True)
+        yield names, pixels
 
 
 def _proof(

@@ -14,6 +14,7 @@ class LayerTime(NamedTuple):
     name: str
     operator: str
     ms: float
+    images: int | None = None  # that the call computes; None: those that it is given
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,6 +49,7 @@ class Profile:
     floor_ms: float | None = None  # of all layers of the network
     ceilings: dict[str, float | None] | None = None
     disturbed: str = ""  # what disturbed all whole calls; empty if some were clean
+    images: int | None = None  # that a call computes: more than the batch where a fixed number is filled up
 
     @property
     def layers_ms(self) -> float:

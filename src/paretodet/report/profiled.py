@@ -48,6 +48,11 @@ def summary(profile: Profile) -> Iterator[str]:
             f"The floor of the network is {_ms(profile.floor_ms)}, {share:.0f} % of the call: this machine reaches "
             f"{significant(rate)} GFLOP/s in {profile.precision} and copies {significant(copy)} GB/s."
         )
+    if profile.images not in (None, profile.batch):
+        yield (
+            f"A call with {plural(profile.batch, 'image')} computes {profile.images}, as many as its runs take: times, "
+            "work and floors are of all of them."
+        )
     if profile.disturbed:
         yield f"Times may be longer than on a quiet machine: {profile.disturbed}."
 

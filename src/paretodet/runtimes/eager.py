@@ -39,7 +39,7 @@ class Eager(Runtime):
     name: ClassVar[str] = "eager"
     forms: ClassVar[tuple[str, ...]] = ("torch", "torch-bundle")
     precisions: ClassVar[tuple[str, ...]] = tuple(PRECISIONS)
-    times_layers: ClassVar[bool] = True
+    timed_forms: ClassVar[tuple[str, ...]] = ("torch",)
 
     def __post_init__(self) -> None:
         dtype(self.precision)

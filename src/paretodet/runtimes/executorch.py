@@ -4,7 +4,6 @@ import gc
 from collections.abc import Mapping, Sequence
 from contextlib import redirect_stderr
 from dataclasses import dataclass, replace
-from importlib.metadata import version
 from io import StringIO
 from pathlib import Path
 from typing import Any, ClassVar
@@ -21,6 +20,7 @@ from paretodet.export.graph import PTE_PARTS, exported_graph
 from paretodet.export.pte import SCALARS, executed_by
 from paretodet.export.quantizer import Quantizer
 from paretodet.export.unselected import OUTPUTS, PIXELS, Layout
+from paretodet.extras import version_of
 from paretodet.network import ArtifactNetwork, Network
 from paretodet.runtimes.graph import Port
 from paretodet.runtimes.parts import PartsRuntime
@@ -63,7 +63,7 @@ class ExecuTorch(PartsRuntime):
         return PteProgram(path, self.threads or torch.get_num_threads())
 
     def settings(self) -> tuple[tuple[str, str], ...]:
-        return ("version", version("executorch")), ("backend", "xnnpack")
+        return ("version", version_of("executorch")), ("backend", "xnnpack")
 
 
 class PteProgram:

@@ -1,13 +1,15 @@
 """What sessions that are made for one batch size and one canvas have in common."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import partial
+from typing import Any, NamedTuple
 
 import torch
 
 from paretodet.errors import InputError
 from paretodet.network import TorchNetwork
+from paretodet.records.profile import LayerTime
 from paretodet.runtimes.runtime import Runtime, Stages
 from paretodet.transforms.resize_policy import ResizePolicy, ShortSide
 from paretodet.types import Detections, Images
@@ -73,8 +75,43 @@ def fit_refusal(fit: ResizePolicy, runtime: str) -> str | None:
 
 def in_batches(images: Images, size: int, run: Callable[[Images], Detections]) -> Detections:
     """What `run` detects in the `batches` of `size`."""
-    fields = zip(*map(run, batches(images, size)), strict=True)
-    return Detections(*(torch.cat(parts)[: len(images.pixels)] for parts in fields if parts[0] is not None))
+    return _joined(map(run, batches(images, size)), len(images.pixels))
+
+
+class _InBatches(NamedTuple):
+    """What a stage returns for each of the `batches` of so many images."""
+
+    images: int
+    results: list[Any]
+
+    def through(self, stage: Callable[[Any], Any]) -> "_InBatches":
+        return self._replace(results=[stage(each) for each in self.results])
+
+
+def staged(stages: Stages, size: int) -> Stages:
+    """Stages that take `size` images, as stages of any number: each runs once for each of the `batches`."""
+    (name, first), *between, (end, last) = stages
+
+    def started(images: Images) -> _InBatches:
+        return _InBatches(len(images.pixels), [*batches(images, size)]).through(first)
+
+    def ended(state: _InBatches) -> Detections:
+        return _joined(state.through(last).results, state.images)
+
+    steps = ((middle, partial(_InBatches.through, stage=stage)) for middle, stage in between)
+    return (name, started), *steps, (end, ended)
+
+
+def _joined(found: Iterable[Detections], count: int) -> Detections:
+    """The first `count` of what was detected in batches, of which the last one may be filled up."""
+    fields = zip(*found, strict=True)
+    return Detections(*(torch.cat(parts)[:count] for parts in fields if parts[0] is not None))
+
+
+def of_call(times: Iterable[LayerTime], images: Images, size: int) -> tuple[LayerTime, ...]:
+    """The times of layers in one of the `batches` as those of a whole call, which computes all of them."""
+    runs = -(-len(images.pixels) // size)
+    return tuple(time._replace(ms=runs * time.ms, images=runs * size) for time in times)
 
 
 def batches(images: Images, size: int) -> Iterator[Images]:

@@ -29,9 +29,9 @@ from paretodet.layouts.layout import OutputLayout
 from paretodet.media.calibration import CalibrationImages, calibration_images
 from paretodet.network import ArtifactNetwork, Network, OnnxNetwork, TorchNetwork, digest, sorted_detections
 from paretodet.records.profile import LayerTime, by_module
-from paretodet.runtimes.fixed import batches, executed, fit_refusal, in_batches
+from paretodet.runtimes.fixed import batches, executed, fit_refusal, in_batches, of_call
 from paretodet.runtimes.onnx_reading import Looker, reading_of, without_batch
-from paretodet.runtimes.runtime import Runtime, Stages, no_profiler
+from paretodet.runtimes.runtime import Runtime, Stages
 from paretodet.transforms.resize_policy import with_sampling
 from paretodet.types import Detections, Images
 
@@ -90,7 +90,8 @@ class GraphRuntime(Runtime):
     """Compiles ONNX graphs. A detector of the catalogue is exported to one when it is first loaded."""
 
     forms: ClassVar[tuple[str, ...]] = ("torch", "onnx", "onnx-bundle")
-    libraries: ClassVar[tuple[str, ...]]  # import names, which are the names of the extras too
+    libraries: ClassVar[tuple[str, ...]]  # whose import names are the names of the extras too
+    exporters: ClassVar[tuple[str, ...]] = ("onnx", "onnxscript")
     precisions: ClassVar[tuple[str, ...]] = ("fp32",)
     memory_format: ClassVar[torch.memory_format] = torch.contiguous_format  # of the images
 
@@ -105,9 +106,9 @@ class GraphRuntime(Runtime):
 
     @classmethod
     def require(cls, form: str) -> None:
-        exporter = ("onnx", "onnxscript") if form == "torch" else ()
-        extras = ",".join((*exporter[:1], *cls.libraries))
-        require(f"runtime {cls.name}", dict.fromkeys((*cls.libraries, *exporter), extras))
+        exporters = cls.exporters if form == "torch" else ()
+        extras = ",".join((*exporters[:1], *cls.libraries))
+        require(f"runtime {cls.name}", dict.fromkeys((*cls.libraries, *exporters), extras))
 
     @classmethod
     def refusal(cls, form: str, spec: DetectorSpec | None) -> str | None:
@@ -172,7 +173,7 @@ class _GraphSession:
         return {
             "device": self.runtime.device,
             "runtime": self.runtime.name,
-            "runtime_settings": (*self.runtime.settings_with(self.program), *self._scan()),
+            "runtime_settings": (*self.runtime.settings_with(self.program), *self._quantized_by()),
             "precision": executed(layers) or self.unknown,
             "precision_layers": layers or None,
             "export_ms": self.export_ms,
@@ -190,12 +191,13 @@ class _GraphSession:
         self.scan = stated_scan(entry.folder)
         return entry.folder / runtime.quantizer.artifact
 
-    def _scan(self) -> tuple[tuple[str, str], ...]:
-        return (("scan", self.scan),) if self.scan else ()
+    def _quantized_by(self) -> tuple[tuple[str, str], ...]:
+        """Empty unless this session quantized its network."""
+        scan = (("scan", self.scan),) if self.scan else ()
+        return (*self.runtime.quantizer_settings(), *scan) if self.calibration else ()
 
     def _profile(self, feed: Feed, calls: int) -> Sequence[LayerTime]:
-        if not isinstance(self.program, ProfiledProgram):
-            raise no_profiler(self.runtime.name)
+        assert isinstance(self.program, ProfiledProgram)  # as `timed_forms` states
         return self.program.profile(feed, calls)
 
     def _run(self, feed: Feed) -> list[Tensor]:
@@ -227,8 +229,10 @@ class ExportedSession(_GraphSession):
         return Detections(*self._run(_feed(images)))
 
     def profile(self, images: Images, calls: int) -> tuple[LayerTime, ...]:
-        """By module of the detector, in the first run of the batch."""
-        return by_module(self._profile(_feed(next(batches(images, self.runtime.batch))), calls))
+        """By module of the detector, measured in the first of the `batches`."""
+        size = self.runtime.batch
+        nodes = self._profile(_feed(next(batches(images, size))), calls)
+        return of_call(by_module(nodes), images, size)
 
 
 def _feed(images: Images) -> Feed:
@@ -301,9 +305,10 @@ class FileSession(_GraphSession):
         return sorted_detections((found.boxes, found.scores, found.labels), self.score)
 
     def profile(self, images: Images, calls: int) -> tuple[LayerTime, ...]:
-        """By node of the file; of the first images where the file holds the batch at fewer."""
-        first = next(batches(images, self.input.batch or len(images.pixels)))
-        return tuple(self._profile(self.input.feed(first), calls))
+        """By node of the file, measured in the first of the `batches`."""
+        size = self.input.batch or len(images.pixels)
+        nodes = self._profile(self.input.feed(next(batches(images, size))), calls)
+        return of_call(nodes, images, size)
 
     def facts(self) -> dict[str, Any]:
         facts = super().facts()

@@ -4,7 +4,6 @@ import re
 from collections import Counter
 from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, replace
-from importlib.metadata import version
 from pathlib import Path
 from time import perf_counter
 from typing import Any, ClassVar, cast
@@ -21,6 +20,7 @@ from paretodet.export.litert_int8 import LiteRtInt8
 from paretodet.export.parts import INPUT, output_names
 from paretodet.export.quantizer import Quantizer
 from paretodet.export.unselected import OUTPUTS, PIXELS, Layout
+from paretodet.extras import version_of
 from paretodet.network import ArtifactNetwork, Network, OnnxNetwork, TorchNetwork, sorted_detections
 from paretodet.runtimes import operators
 from paretodet.runtimes.fixed import FixedSession
@@ -82,7 +82,7 @@ class LiteRt(PartsRuntime):
         return LiteRtFiles(threads=self.threads)
 
     def settings(self) -> tuple[tuple[str, str], ...]:
-        return (("version", version("ai-edge-litert")),)
+        return (("version", version_of("ai_edge_litert")),)
 
 
 class LiteRtProgram:
@@ -176,7 +176,7 @@ class LiteRtFiles(GraphRuntime):
         return LiteRtGraph(LiteRtProgram(path, self.threads or torch.get_num_threads(), signed=False))
 
     def settings(self) -> tuple[tuple[str, str], ...]:
-        return (("version", version("ai-edge-litert")),)
+        return (("version", version_of("ai_edge_litert")),)
 
     def settings_with(self, program: Program) -> tuple[tuple[str, str], ...]:
         assert isinstance(program, LiteRtGraph)
@@ -234,7 +234,7 @@ class LiteRtSession(PartsSession):
 
     def settings(self) -> tuple[tuple[str, str], ...]:
         programs = [cast(LiteRtPart, each).program for each in self.programs.values()]
-        return *super().settings(), ("litert-torch", version("litert-torch")), _share(programs)
+        return *super().settings(), ("litert-torch", version_of("litert_torch")), _share(programs)
 
 
 class LiteRtArtifact:

@@ -4,7 +4,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from statistics import median
 from time import perf_counter_ns
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Protocol
 
 from torch import nn
 
@@ -15,7 +15,6 @@ BETWEEN = "between layers"  # the operator of what a stage does outside of all m
 Stage = tuple[str, Callable[[Any], Any]]
 
 
-@runtime_checkable
 class TimedProgram(Protocol):
     """A program that times its layers."""
 

@@ -4,7 +4,6 @@ import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from importlib.metadata import version
 from pathlib import Path
 from typing import ClassVar
 
@@ -19,6 +18,7 @@ from paretodet.export.graph import TORCHSCRIPT_PARTS
 from paretodet.export.ncnn import BIN, LAYERS, PARAM, converted, read_layers
 from paretodet.export.torchscript import SHAPES, WHOLE
 from paretodet.export.unselected import OUTPUTS, PIXELS, Layout
+from paretodet.extras import version_of
 from paretodet.network import ArtifactNetwork, Network, TorchNetwork
 from paretodet.runtimes.graph import Port
 from paretodet.runtimes.parts import PartsRuntime, PartsSession
@@ -56,14 +56,14 @@ class Ncnn(PartsRuntime):
         return NcnnArtifact(self.compile(path.parent, WHOLE))
 
     def settings(self) -> tuple[tuple[str, str], ...]:
-        return ("version", version("ncnn")), ("winograd", "True")
+        return ("version", version_of("ncnn")), ("winograd", "True")
 
 
 class NcnnSession(PartsSession):
     """The parts of a detector in ncnn, what surrounds them in torch."""
 
     def settings(self) -> tuple[tuple[str, str], ...]:
-        return *super().settings(), ("pnnx", version("pnnx"))
+        return *super().settings(), ("pnnx", version_of("pnnx"))
 
 
 class NcnnProgram:

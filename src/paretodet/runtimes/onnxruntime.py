@@ -29,7 +29,7 @@ class OnnxRuntime(GraphRuntime):
     """Sequential execution without spinning, in float32 unless a file says otherwise."""
 
     name: ClassVar[str] = "onnxruntime"
-    times_layers: ClassVar[bool] = True
+    timed_forms: ClassVar[tuple[str, ...]] = GraphRuntime.forms
     libraries: ClassVar[tuple[str, ...]] = ("onnxruntime",)
     precisions: ClassVar[tuple[str, ...]] = ("fp32", "int8")
     quantizer: ClassVar[Quantizer | None] = OnnxInt8()
@@ -43,7 +43,7 @@ class OnnxRuntime(GraphRuntime):
     def usable(cls, device: str) -> tuple[str, ...]:
         try:
             provider(device)
-        except ValueError:
+        except (ImportError, ValueError):  # it is not installed, or cannot use the device
             return ()
         return super().usable(device)
 

@@ -28,7 +28,7 @@ class OpenCv(PartsRuntime):
     """Its own kernels in float32. The number of threads is the process's: OpenCV has one pool."""
 
     name: ClassVar[str] = "opencv"
-    times_layers: ClassVar[bool] = True
+    timed_forms: ClassVar[tuple[str, ...]] = PartsRuntime.forms
     libraries: ClassVar[tuple[str, ...]] = ("cv2",)
     extras: ClassVar[str] = "onnx,video"
 

@@ -5,7 +5,6 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -16,6 +15,7 @@ from paretodet.errors import InputError
 from paretodet.export.openvino_int8 import OpenVinoInt8
 from paretodet.export.openvino_model import core, element_type, in_bf16, read
 from paretodet.export.quantizer import Quantizer
+from paretodet.extras import version_of
 from paretodet.readings.onnx_graph import read_graph
 from paretodet.records.profile import LayerTime
 from paretodet.runtimes import operators
@@ -43,7 +43,7 @@ class OpenVino(GraphRuntime):
     forms: ClassVar[tuple[str, ...]] = (*GraphRuntime.forms, "openvino", "openvino-bundle")
     libraries: ClassVar[tuple[str, ...]] = ("openvino",)
     precisions: ClassVar[tuple[str, ...]] = ("fp32", "bf16", "int8")
-    times_layers: ClassVar[bool] = True
+    timed_forms: ClassVar[tuple[str, ...]] = forms
     quantizer: ClassVar[Quantizer | None] = OpenVinoInt8()
 
     def __post_init__(self) -> None:
@@ -55,8 +55,7 @@ class OpenVino(GraphRuntime):
         return OpenVinoProgram(path, self.precision, self.threads or torch.get_num_threads())
 
     def settings(self) -> tuple[tuple[str, str], ...]:
-        quantizer = (("nncf", version("nncf")),) if self.precision == "int8" else ()
-        return ("version", version("openvino")), *SETTINGS.items(), *quantizer
+        return ("version", version_of("openvino")), *SETTINGS.items()
 
 
 class OpenVinoProgram:

@@ -4,7 +4,6 @@ from abc import abstractmethod
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from importlib.metadata import version
 from pathlib import Path
 from time import perf_counter
 from typing import Any, ClassVar, Protocol, cast
@@ -27,9 +26,9 @@ from paretodet.extras import require
 from paretodet.media.calibration import CalibrationImages, calibration_images
 from paretodet.network import Network, TorchNetwork
 from paretodet.records.profile import LayerTime, by_module
-from paretodet.runtimes.fixed import FixedSession, batches, fit_refusal
+from paretodet.runtimes.fixed import FixedSession, batches, fit_refusal, of_call, staged
 from paretodet.runtimes.module_times import PartTimes, TimedProgram, median_times
-from paretodet.runtimes.runtime import Runtime, Session, Stages, no_profiler
+from paretodet.runtimes.runtime import Runtime, Session, Stages
 from paretodet.types import Detections, Images
 
 BOUND = (
@@ -54,8 +53,8 @@ class PartsRuntime(Runtime):
     """Runs detectors of the catalogue on the CPU, from files of their parts (`export.parts`)."""
 
     forms: ClassVar[tuple[str, ...]] = ("torch",)
-    libraries: ClassVar[tuple[str, ...]]  # that it runs in, by their import names
-    exporters: ClassVar[tuple[str, ...]] = ("onnx", "onnxscript")  # libraries that write its file
+    libraries: ClassVar[tuple[str, ...]]
+    exporters: ClassVar[tuple[str, ...]] = ("onnx", "onnxscript")
     extras: ClassVar[str]  # of this package, that install both
 
     def __post_init__(self) -> None:
@@ -137,32 +136,26 @@ class PartsSession(FixedSession):
         return {**super().identity, **images}
 
     def settings(self) -> tuple[tuple[str, str], ...]:
-        libraries = self.runtime.quantizer.libraries if self.calibration and self.runtime.quantizer else ()
-        beside = [name for name in libraries if name not in self.runtime.libraries]
+        quantizer = self.runtime.quantizer_settings() if self.calibration else ()
         scan = (("scan", self.scan),) if self.scan else ()
-        return *self.runtime.settings(), *((name.replace("_", "-"), version(name)) for name in beside), *scan
+        return *self.runtime.settings(), *quantizer, *scan
 
     def infer(self, images: Images) -> Detections:
         return cast(Detections, self.detector(images))
 
     def stages(self) -> Stages:
-        return self.detector.stages()
+        return staged(self.detector.stages(), self.runtime.batch)
 
     def facts(self) -> dict[str, Any]:
         return super().facts() | {"export_ms": self.export_ms, "made_ms": self.made_ms}
 
     def profile(self, images: Images, calls: int) -> tuple[LayerTime, ...]:
-        """By module of the detector, in the first run of the batch; a stage's work in torch has an entry of its own."""
+        """By module of the detector, of the first of the `batches`; a stage's work in torch has an entry of its own."""
         times, batch = PartTimes(), next(batches(images, self.runtime.batch))
-        runs = {name: times.recorded(self._timed(program)) for name, program in self.programs.items()}
+        runs = {name: times.recorded(cast(TimedProgram, program)) for name, program in self.programs.items()}
         detector = PartedDetector(self.detector.spec, runs, self.fit.canvas((1, 1))).eval()
         records = [times.run(detector.stages(), batch) for _ in range(calls + 1)]
-        return by_module(median_times(records[1:]))
-
-    def _timed(self, program: PartProgram) -> TimedProgram:
-        if not isinstance(program, TimedProgram):
-            raise no_profiler(self.runtime.name)
-        return program
+        return of_call(by_module(median_times(records[1:])), images, self.runtime.batch)
 
     def _compiled(self, entry: Entry, detector: Detector) -> Mapping[str, PartProgram]:
         return {name: self.runtime.compile(entry.folder, name) for name in part_names(detector.spec)}

@@ -13,7 +13,7 @@ from paretodet.config import CALIBRATED
 from paretodet.detectors.spec import DetectorSpec
 from paretodet.errors import InputError
 from paretodet.export.quantizer import Quantizer
-from paretodet.extras import require
+from paretodet.extras import require, version_of
 from paretodet.network import Network
 from paretodet.transforms.resize_policy import ResizePolicy
 from paretodet.types import Detections, Images
@@ -47,21 +47,17 @@ class Session(Protocol):
         ...
 
 
-def no_profiler(name: str) -> InputError:
-    """The error of a runtime that does not time the layers of its sessions."""
-    message = f"profile: {name} does not time its layers; --runtime eager, onnxruntime, openvino and opencv do"
-    return InputError(message, "profile-failed")
-
-
 @dataclass(frozen=True, kw_only=True)
 class Runtime(ABC):
     """How a network executes. Raises ValueError naming the option that this runtime or this machine lacks."""
 
     name: ClassVar[str]
     forms: ClassVar[tuple[str, ...]]  # of the networks that it takes
+    libraries: ClassVar[tuple[str, ...]] = ()  # that it runs in, by their import names
+    exporters: ClassVar[tuple[str, ...]] = ()  # libraries that write its file of a detector of the catalogue
     precisions: ClassVar[tuple[str, ...]] = ("fp32",)
     quantizer: ClassVar[Quantizer | None] = None  # of runtimes that have int8
-    times_layers: ClassVar[bool] = False  # whether its sessions have `profile` (`bench.candidate.Profiled`)
+    timed_forms: ClassVar[tuple[str, ...]] = ()  # whose sessions have `profile` (`bench.candidate.Profiled`)
     device: str = "cpu"
     precision: str = "fp32"
     threads: int | None = None  # None: as many as torch uses
@@ -71,6 +67,12 @@ class Runtime(ABC):
     def settings(self) -> tuple[tuple[str, str], ...]:
         """The version of its library and what was set, for the row; of torch, every row has the version."""
         return ()
+
+    def quantizer_settings(self) -> tuple[tuple[str, str], ...]:
+        """For the row of a network that was quantized here: the versions of what did it, beside its own libraries."""
+        libraries = self.quantizer.libraries if self.quantizer else ()
+        beside = (name for name in libraries if name not in (*self.libraries, *self.exporters))
+        return tuple((name.replace("_", "-"), version_of(name)) for name in beside)
 
     @classmethod
     def imports(cls, form: str) -> tuple[str, ...]:
@@ -89,11 +91,12 @@ class Runtime(ABC):
         Without int8 where a library that quantizes is not installed.
         """
         missing = CALIBRATED if cls.quantizer and not all(map(find_spec, cls.quantizer.libraries)) else None
-        accepted = (precision for precision in cls.precisions if cls._accepts(device, precision))
+        accepted = (precision for precision in cls.precisions if cls.accepts(device, precision))
         return tuple(precision for precision in accepted if precision != missing)
 
     @classmethod
-    def _accepts(cls, device: str, precision: str) -> bool:
+    def accepts(cls, device: str, precision: str) -> bool:
+        """Whether it executes this precision on this machine's `device`, of networks that have it already."""
         try:
             cls(device=device, precision=precision)
         except ValueError:

@@ -94,6 +94,13 @@ def others(runtime: Runtime, form: str, spec: DetectorSpec | None) -> tuple[str,
     return tuple(kind.name for kind in able if runtime.precision in kind.usable(runtime.device))
 
 
+def no_profiler(kind: type[Runtime], form: str, spec: DetectorSpec | None) -> InputError:
+    """The error of a runtime that does not time the layers of such networks, with those that do."""
+    names = [each.name for each in RUNTIMES if form in each.timed_forms and each.refusal(form, spec) is None]
+    instead = f"--runtime {' or '.join(names)} does" if names else "no runtime does: profile what it was made of"
+    return InputError(f"profile: {kind.name} does not time the layers of {ARTICLES[form]}; {instead}", "profile-failed")
+
+
 def runtime_of(config: CandidateConfig, form: str) -> Runtime:
     """The runtime of a config for networks of `form`.
 

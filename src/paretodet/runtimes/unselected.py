@@ -12,8 +12,7 @@ from paretodet.detectors.spec import DetectorSpec, from_json
 from paretodet.errors import InputError, first_line
 from paretodet.export.unselected import Layout, Selection
 from paretodet.network import ArtifactNetwork
-from paretodet.records.profile import LayerTime
-from paretodet.runtimes.fixed import FixedSession
+from paretodet.runtimes.fixed import FixedSession, staged
 from paretodet.runtimes.graph import Port
 from paretodet.runtimes.runtime import Runtime, Stages
 from paretodet.types import Detections, Images
@@ -76,11 +75,7 @@ class UnselectedSession(FixedSession):
         return self.select(self.predict(images))
 
     def stages(self) -> Stages:
-        return ("network", self.predict), ("select", self.select)
-
-    def profile(self, images: Images, calls: int) -> tuple[LayerTime, ...]:
-        message = "profile: the layers of such a bundle are not timed; profile the detector that it was made of"
-        raise InputError(message, "profile-failed")
+        return staged((("network", self.predict), ("select", self.select)), self.runtime.batch)
 
     def predict(self, images: Images) -> ArtifactState:
         pixels = images.pixels if self.program.layout == "NCHW" else images.pixels.permute(0, 2, 3, 1)
@@ -99,7 +94,7 @@ def _spec(network: ArtifactNetwork) -> DetectorSpec:
         spec = from_json(network.describe().spec or "{}")
         if len(spec.stages) == 1:
             return spec
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
+    except (AttributeError, ImportError, KeyError, TypeError, ValueError) as error:
         cause = first_line(error)
     message = f"{network.path.parent}: its spec is no detector of one stage ({cause}); export the bundle again"
     raise InputError(message, "bundle-altered")

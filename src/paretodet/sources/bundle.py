@@ -8,12 +8,14 @@ from typing import Any
 from paretodet.bench.candidate import ModelInfo
 from paretodet.config import EXECUTION, CandidateConfig, is_bundle
 from paretodet.detectors.catalogue import PublishedAP, published
-from paretodet.detectors.spec import from_json
+from paretodet.detectors.spec import DetectorSpec, from_json
 from paretodet.errors import InputError
+from paretodet.evaluation.masks import PASTINGS
 from paretodet.export.bundle import Bundle, Manifest, read_bundle, read_manifest
 from paretodet.export.table import TARGETS, target_of
 from paretodet.export.target import Target
 from paretodet.network import ArtifactNetwork, operations
+from paretodet.records.roofline import LayerWork
 from paretodet.sources.source import Source
 
 
@@ -22,6 +24,7 @@ class BundleFolder(Source):
 
     options = EXECUTION | {"height", "width", "score", "trust"}
     form = "onnx-bundle"
+    is_stored = True
 
     def owns(self, name: str) -> bool:
         return is_bundle(name)
@@ -97,6 +100,7 @@ def bundle_network(bundle: Bundle, *, score: float | None = None) -> ArtifactNet
         describe=partial(_describe, manifest),
         identity=_identity(manifest) | {"score": score},
         score=score,
+        spec=_spec(manifest),
     )
 
 
@@ -133,10 +137,21 @@ def _describe(manifest: Manifest) -> ModelInfo:
     )
 
 
-def _layers(manifest: Manifest) -> tuple[Any, ...]:
-    """The operations of each layer, of which floors are made; empty if the spec is none that this version knows."""
+def _spec(manifest: Manifest) -> DetectorSpec | None:
+    """The detector that it was made of; None if it is none that this version knows."""
     try:
-        return operations(from_json(manifest.spec or "{}")).layers
+        found = from_json(manifest.spec or "{}")
+        is_known = isinstance(found, DetectorSpec) and (found.masks is None or found.masks.pasting in PASTINGS)
+    except (AttributeError, ImportError, KeyError, TypeError, ValueError):
+        return None
+    return found if is_known else None
+
+
+def _layers(manifest: Manifest) -> tuple[LayerWork, ...]:
+    """The operations of each layer, of which floors are made; empty if they cannot be counted."""
+    spec = _spec(manifest)
+    try:
+        return operations(spec).layers if spec else ()
     except (AttributeError, KeyError, TypeError, ValueError):
         return ()
 

@@ -17,6 +17,7 @@ class OnnxFile(Source):
 
     options = EXECUTION | {"height", "width", "labels", "score", "nms", "fit", "sampling", "layout"}
     form = "onnx"
+    is_stored = True
 
     def owns(self, name: str) -> bool:
         return name.endswith(".onnx")

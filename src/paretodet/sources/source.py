@@ -18,6 +18,7 @@ class Source(ABC):
     form: ClassVar[str | None]  # of the networks it loads; None: it loads candidates that run themselves
     random: ClassVar[bool] = False  # whether its weights are random unless `weights` are given
     is_code: ClassVar[bool] = False  # whether its names are code that runs
+    is_stored: ClassVar[bool] = False  # whether its networks have a precision of their own, unless one is asked for
     imports: ClassVar[tuple[str, ...]] = ()  # modules of its library, imported before memory is first measured
 
     @abstractmethod

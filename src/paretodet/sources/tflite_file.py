@@ -27,6 +27,7 @@ class TfliteFile(Source):
 
     options = frozenset(("runtime", "device", "labels", "score", "sampling", "nms", "fit", "layout"))
     form = "tflite"
+    is_stored = True
 
     def owns(self, name: str) -> bool:
         return name.endswith(".tflite")

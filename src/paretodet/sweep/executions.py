@@ -56,15 +56,14 @@ def executions(
     if len(runtimes) < 2 and len(precisions) < 2 and ALL not in (*runtimes, *precisions) and not refuse_absent:
         given = {"runtime": [*runtimes, None][0], "precision": [*precisions, None][0]}
         change: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
-        return Executions(_calibrated(tuple(replace(config, **change) for config in configs), calibration))
+        return Executions(_checked(tuple(_changed(config, calibration, **change) for config in configs), calibration))
     strict = ALL not in runtimes and not refuse_absent
     grid = _Grid(runtimes=runtimes, precisions=precisions, calibration=calibration, strict=strict)
     found = tuple(dict.fromkeys(each for config in configs for each in grid.of(config)))
     if not found:
         raise InputError(f"runtime, precision: nothing is left to measure; {'; '.join(grid.sentences)}", "option-value")
-    return Executions(
-        _calibrated(found, calibration), tuple(Refusal(*pair) for pair in grid.refused.items()), grid.sentences
-    )
+    refused = tuple(Refusal(*pair) for pair in grid.refused.items())
+    return Executions(_checked(found, calibration), refused, grid.sentences)
 
 
 def not_in_space(reason: str) -> str:
@@ -72,15 +71,17 @@ def not_in_space(reason: str) -> str:
     return f"Not in the space: {reason}."
 
 
-def _calibrated(configs: tuple[CandidateConfig, ...], folder: Path | None) -> tuple[CandidateConfig, ...]:
-    """Those in int8 with a folder of images. Raises InputError if there are none."""
-    if folder is None:
-        return configs
-    if all(config.precision != CALIBRATED for config in configs):
+def _changed(config: CandidateConfig, folder: Path | None, **change: Any) -> CandidateConfig:
+    """The config with these options; in int8 it is calibrated on the images of `folder`, else on its own."""
+    bare, images = replace(config, calibration=None, **change), folder or config.calibration
+    return replace(bare, calibration=images) if images and bare.precision == CALIBRATED else bare
+
+
+def _checked(configs: tuple[CandidateConfig, ...], folder: Path | None) -> tuple[CandidateConfig, ...]:
+    """The configs. Raises InputError if a folder of images is given, and none of them is in int8."""
+    if folder and all(config.precision != CALIBRATED for config in configs):
         raise InputError(f"calibration: needs precision {CALIBRATED}, which alone uses images", "option-conflict")
-    return tuple(
-        replace(config, calibration=folder) if config.precision == CALIBRATED else config for config in configs
-    )
+    return configs
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,7 +103,7 @@ class _Grid:
         if form is None:
             asked = () if ALL in self.precisions else self.precisions
             named: Sequence[str | None] = asked or (config.precision,)
-            yield from (replace(config, precision=precision) for precision in named)
+            yield from (_changed(config, self.calibration, precision=precision) for precision in named)
             return
         for kind in self._kinds(config, form):
             if error := self._error(kind, form, config, source):
@@ -110,7 +111,8 @@ class _Grid:
                 self._leave_out(error.message, None if error.id in OF_MACHINE else config)
                 continue
             for precision in self._precisions(kind, config, source):
-                yield replace(config, runtime=kind.name, precision=None if precision == DEFAULT else precision)
+                stated = None if precision == DEFAULT else precision
+                yield _changed(config, self.calibration, runtime=kind.name, precision=stated)
 
     def _kinds(self, config: CandidateConfig, form: str) -> list[type[Runtime]]:
         """The wanted runtimes. Raises ValueError for a name that is none."""
@@ -137,22 +139,24 @@ class _Grid:
         return None
 
     def _precisions(self, kind: type[Runtime], config: CandidateConfig, source: Source) -> Iterator[str]:
-        device = config.device or DEVICE
-        known = kind.usable(device)
-        if "precision" not in source.options or source.completed(replace(config, precision=None)).precision:
+        device, lacks = config.device or DEVICE, f"precision: {kind.name} has no {{}} on {config.device or DEVICE} here"
+        known, own = kind.usable(device), source.completed(_changed(config, None, precision=None)).precision
+        if own and not kind.accepts(device, own):
+            self._leave_out(lacks.format(own))
+        elif own or "precision" not in source.options:
             yield DEFAULT  # a file or bundle has its own
         elif ALL in self.precisions:
-            yield from (precision for precision in known if precision != CALIBRATED or self._has_images())
+            yield from (each for each in known if each != CALIBRATED or self._has_images(config))
         else:
             for precision in self.precisions or (config.precision or DEFAULT,):
                 if precision in known:
                     yield precision
                 else:
-                    self._leave_out(f"precision: {kind.name} has no {precision} on {device} here")
+                    self._leave_out(lacks.format(precision))
 
-    def _has_images(self) -> bool:
+    def _has_images(self, config: CandidateConfig) -> bool:
         try:
-            calibration_images(self.calibration)
+            calibration_images(self.calibration or config.calibration)
         except InputError as error:
             self._leave_out(error.message)
             return False
