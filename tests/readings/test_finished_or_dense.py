@@ -122,7 +122,7 @@ def test_a_given_layout_that_leaves_repeated_boxes_is_refused(tmp_path: Path) ->
 
 # Finished rows and queries that are as many as the cells of one stride.
 
-CANVASES = [(300, 320, 320), (100, 320, 320), (300, 480, 640)]
+CANVASES = [(300, 320, 320), (100, 320, 320), (300, 480, 640), (500, 320, 320)]  # the last: of strides 16 and 32
 
 
 def finished(count: int, labels: int, box: tuple[float, ...] = BOX, scale: float = 1.0) -> np.ndarray:

@@ -13,7 +13,7 @@ from dataclasses import replace
 from itertools import product
 
 from paretodet.layouts.decode import COUNTED
-from paretodet.layouts.layout import FileLayout, OutputLayout, Reading, Unit
+from paretodet.layouts.layout import WIDTHS, FileLayout, OutputLayout, Reading, Unit
 from paretodet.readings.convention import Convention
 from paretodet.readings.evidence import CAPACITY, MOST, Evidence
 
@@ -69,9 +69,9 @@ def _of_output(evidence: Evidence, name: str) -> Iterator[Reading]:
 
 def _rows(evidence: Evidence, name: str, count: int) -> Iterator[Reading]:
     """Every order and unit: the numbers tell which one it is. PaddleDetection has one, in pixels of the canvas."""
-    paddle = FACTOR in evidence.others
-    orders = [PADDLE] if paddle else list(ORDERS)
-    for finished, order, unit in product(evidence.finished(count, name), orders, UNITS[:1] if paddle else UNITS):
+    paddle, choices = FACTOR in evidence.others, evidence.finished(count, name)
+    orders = [PADDLE] if paddle else [order for order in ORDERS if choices == (True,) or _fits(evidence, name, order)]
+    for finished, order, unit in product(choices, orders, UNITS[:1] if paddle else UNITS):
         keep = evidence.capacity(name) if finished else CAPACITY
         outputs = OutputLayout(columns=((name, order),), unit=unit, suppressed=finished, keep=keep)
         fit = "stretch" if order == PADDLE else "letterbox"
@@ -82,6 +82,14 @@ def _rows(evidence: Evidence, name: str, count: int) -> Iterator[Reading]:
         strength = 3 if not finished else 1 if paddle else 2
         known = order != PADDLE
         yield Reading(layout=layout, reasons=tuple(reasons), strength=strength, pixels_known=known)
+
+
+def _fits(evidence: Evidence, name: str, order: tuple[str, ...]) -> bool:
+    """Whether as many rows as cells hold labels and scores in this order, which most heads with so many do not."""
+    rows = evidence.outputs[name].float()
+    places = [sum(WIDTHS[each] for each in order[: order.index(word)]) for word in ("label", "score")]
+    labels, scores = (rows[..., place] for place in places)
+    return bool((labels == labels.round()).all() and (scores >= 0).all() and (scores <= 1).all())
 
 
 def _numbers_images(evidence: Evidence, name: str) -> bool:
