@@ -93,6 +93,11 @@ class NetworkCandidate:
         """What the outputs of its file are taken to mean, as one line; None if they have one meaning only."""
         return str(self.session.reading) if isinstance(self.session, FileSession) else None
 
+    @property
+    def doubt(self) -> str:
+        """What speaks against the meaning that the outputs of its file are taken to have; empty if nothing does."""
+        return self.session.reading.doubt if isinstance(self.session, FileSession) else ""
+
     def facts(self) -> ModelInfo:
         artifact = digest({**self._identity, **self.session.identity})
         return replace(self._describe(), **self.session.facts(), artefact=artifact)

@@ -237,6 +237,11 @@ def _valid_info(trial: _Trial) -> None:
         raise _Broken(f"facts has load = {info.load!r}, it must be 'capacity' or 'data'")
 
 
+def _meaning(trial: _Trial) -> None:
+    if doubt := getattr(trial.candidate, "doubt", ""):
+        raise _Broken(f"only shapes say what its outputs mean, and it {doubt}: check the boxes that `inspect` draws")
+
+
 RULES: tuple[tuple[str, Callable[[_Trial], None]], ...] = (
     ("It has a name, prepare, infer and finish.", _complete),
     ("It does not change its input images.", _images_stay),
@@ -250,6 +255,7 @@ RULES: tuple[tuple[str, Callable[[_Trial], None]], ...] = (
     ("No work is left when finish returns.", _rests),
     ("Its stages, if it has any, compose to infer.", _composes),
     ("The values of facts, if it has any, are possible.", _valid_info),
+    ("What the outputs of a file mean is beyond doubt.", _meaning),
 )
 
 

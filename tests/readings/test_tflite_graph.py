@@ -7,9 +7,11 @@ import pytest
 
 from made_tflite import Made, write_tflite
 from paretodet.errors import InputError
+from paretodet.layouts.layout import BYTES
+from paretodet.readings.evidence import Evidence
 from paretodet.readings.tflite_graph import LITERT, read_graph
 
-CONV, LOGISTIC, EXP, MANY, NONE = 3, 14, 47, 150, -1
+CONV, LOGISTIC, MUL, EXP, MANY, NONE = 3, 14, 18, 47, 150, -1
 PART = Made(values=np.zeros(1, np.float32))
 TENSORS = {"image": PART, "weights": PART, "maps": PART, "scores": PART, "boxes": PART}
 
@@ -57,3 +59,17 @@ def test_a_file_of_another_kind_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError) as caught:
         read_graph(path)
     assert str(path) in caught.value.message and caught.value.id == "graph-failed"
+
+
+def test_a_normalization_in_the_file_is_seen(tmp_path: Path) -> None:
+    """As of a layer that scales pixels, in front of the first convolution."""
+    tensors = TENSORS | {
+        "weights": Made(values=np.zeros(100, np.float32)),
+        "scale": Made(values=np.array([1 / 255], np.float16)),
+        "scaled": Made(values=np.zeros(0, np.float32)),
+    }
+    operators = [(MUL, (0, 5), (6,)), (CONV, (6, 1), (2,))]
+    graph = read_graph(write_tflite(tmp_path / "a.tflite", tensors, inputs=(0,), builtin=operators))
+    assert graph.constants["scale"] == (pytest.approx(1 / 255, rel=1e-3),) and "weights" not in graph.constants
+    evidence = Evidence(path=tmp_path, graph=graph, height=64, width=64, outputs={}, image="image")
+    assert evidence.inner_pixels() == BYTES

@@ -220,9 +220,11 @@ class Reading:
     policy: ResizePolicy | None = None  # in place of the layout's fit
     checked: bool = True  # False: the numbers are not looked at, as its exporter guarantees them
     lacks: str = ""  # what only the user can add, so that the file is refused with this layout to fill in
+    doubt: str = ""  # what a look at photographs leaves open; part of the line
 
     def __str__(self) -> str:
-        return f"read as {self.layout if self.pixels_known else self.layout.geometry}"
+        parts = (str(self.layout if self.pixels_known else self.layout.geometry), self.doubt)
+        return f"read as {', '.join(filter(None, parts))}"
 
 
 def _numbers(values: tuple[float, ...]) -> str:

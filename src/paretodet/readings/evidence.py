@@ -1,7 +1,7 @@
 """What is known of a detector file before its outputs are given a meaning, and helpers that conventions share."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +9,7 @@ from torch import Tensor
 
 from paretodet.errors import ErrorId, InputError
 from paretodet.layouts.layout import BYTES, UNIT_RANGE, Normalization
-from paretodet.readings.onnx_graph import OnnxGraph
+from paretodet.readings.onnx_graph import OnnxGraph, suppresses
 
 STRIDES = (  # of the pyramids of one-stage detectors, most frequent first
     (8, 16, 32),
@@ -24,7 +24,22 @@ STRIDES = (  # of the pyramids of one-stage detectors, most frequent first
 )
 DESCRIBED = 200  # characters
 CAPACITY = 300  # where a file leaves the number of detections open
+MOST = 1000  # rows of finished detections
 NEAR = 0.02  # between a constant in a graph and a published one, as a fraction
+DIVISORS = (255.0, 127.5)  # of pixels of 0..255
+MEANS = {  # that a graph subtracts from red, green and blue, with the pixels that they are of
+    (0.485, 0.456, 0.406): UNIT_RANGE,
+    (0.5, 0.5, 0.5): UNIT_RANGE,
+    (123.675, 116.28, 103.53): BYTES,
+    (127.5, 127.5, 127.5): BYTES,
+}
+MOVING = frozenset(  # operators that may put channels into another order
+    ("Concat", "Gather", "SequenceAt", "Slice", "Split", "SplitToSequence", "StridedSlice", "VariadicSplit")
+)
+PREPARING = MOVING | {  # operators between an image and the first layer
+    *("Add", "Cast", "Clip", "Convert", "DequantizeLinear", "Div", "Identity", "Interpolate", "Mul", "Pad"),
+    *("QuantizeLinear", "Reshape", "Resize", "Squeeze", "Sub", "Transpose", "Unsqueeze"),
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,14 +84,29 @@ class Evidence:
         """The outputs with so many dimensions."""
         return [name for name, shape in self.shapes.items() if len(shape) in ranks]
 
-    def cells(self, rows: int, per_cell: Sequence[int] = (1, 3)) -> "Pyramid | None":
-        """The pyramid on this canvas with so many rows in all; None if no usual one has."""
+    def cells(self, rows: int, name: str, per_cell: Sequence[int] = (1, 3)) -> "Pyramid | None":
+        """The pyramid on this canvas with so many rows in all; None if no usual one has. `name` is their output.
+
+        Finished detections may be as many by accident, most easily as the cells of one stride: these count only if the
+        graph makes the output from maps.
+        """
+        alone = self.graph.from_maps(name)
         for count in per_cell:
-            for strides in STRIDES:
+            for strides in (each for each in STRIDES if alone or len(each) > 1):
                 cells = sum(-(-self.height // stride) * -(-self.width // stride) for stride in strides)
                 if cells * count == rows:
                     return Pyramid(strides, count)
         return None
+
+    def finished(self, rows: int, name: str) -> tuple[bool, ...]:
+        """Whether so many rows with a score and a label are finished detections, or those of all cells: True, False,
+        or both where the number leaves it open.
+        """
+        if self.suppresses():
+            return (True,)
+        if rows > MOST:
+            return (False,)
+        return (True, False) if self.cells(rows, name) else (True,)
 
     def refusal(self, why: str, id: ErrorId) -> InputError:
         """The error that names the file and the ways out."""
@@ -85,19 +115,19 @@ class Evidence:
 
     def suppresses(self) -> bool:
         """Whether the graph suppresses boxes."""
-        return any("NMS" in name or "NonMaxSuppression" in name for name in self.graph.operators)
+        return any(map(suppresses, self.graph.operators))
 
-    def inner_pixels(self) -> Normalization | None:
-        """The scaling of pixels that the graph's own normalization expects; None if it has none."""
-        constants = self.graph.constants
-        for node in self.graph.head(self.image):
-            values = [constants[name] for name in node.inputs if name in constants]
-            if node.operator == "Div" and any(_near(each, (255.0,)) for each in values):
-                return BYTES
-            if node.operator in ("Sub", "Add") and any(_near(each, (0.485, 0.456, 0.406)) for each in values):
-                return UNIT_RANGE
-            if node.operator in ("Sub", "Add") and any(_near(each, (123.675, 116.28, 103.53)) for each in values):
-                return BYTES
+    def inner_pixels(self, assumed: Normalization = UNIT_RANGE) -> Normalization | None:
+        """The pixels that the graph's own normalization expects; None if it has none.
+
+        Where its means do not tell the order of the channels, it is that of `assumed`.
+        """
+        constants, moved = self.graph.constants, False
+        for node in self.graph.head(self.image, PREPARING):
+            for values in (constants[name] for name in node.inputs if name in constants):
+                if pixels := _expected(node.operator, values, assumed, moved=moved):
+                    return pixels
+            moved = moved or node.operator in MOVING
         return None
 
 
@@ -109,5 +139,22 @@ class Pyramid:
     per_cell: int
 
 
+def _expected(operator: str, values: Sequence[float], assumed: Normalization, *, moved: bool) -> Normalization | None:
+    """The pixels that an operator with such constants normalizes; None if it does not. `moved`: whether channels may be
+    in another order than at the input.
+    """
+    values = tuple(values) * (3 if len(values) == 1 else 1)
+    divisors = {"Div": values, "Mul": tuple(1 / value for value in values if value)}.get(operator, ())
+    if any(_near(divisors, (each,) * 3) for each in DIVISORS):
+        return replace(assumed, mean=BYTES.mean, std=BYTES.std)
+    subtracted = {"Sub": values, "Add": tuple(-value for value in values)}.get(operator, ())
+    for means, pixels in MEANS.items():
+        if _near(subtracted, means):
+            return replace(pixels, channels=assumed.channels if moved or len(set(means)) == 1 else "rgb")
+        if not moved and _near(subtracted, means[::-1]):
+            return replace(pixels, channels="bgr")
+    return None
+
+
 def _near(found: Sequence[float], wanted: Sequence[float]) -> bool:
-    return len(found) == len(wanted) and all(abs(abs(a) - b) <= NEAR * b for a, b in zip(found, wanted, strict=True))
+    return len(found) == len(wanted) and all(abs(a - b) <= NEAR * b for a, b in zip(found, wanted, strict=True))

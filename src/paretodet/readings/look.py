@@ -8,6 +8,7 @@ from torch import Tensor
 from paretodet.errors import InputError, words
 from paretodet.layouts.decode import Decoded, decode, split
 from paretodet.layouts.layout import FileLayout, OutputLayout
+from paretodet.ops.geometry import iou
 
 LOOKED = 100  # rows of the best scores
 FAINT = 0.05  # a score that a detection on a photograph has
@@ -20,6 +21,7 @@ AROUND = 0.25  # of the canvas, by which the center of a box may lie outside of 
 HUGE = 4.0  # times the canvas
 ROUNDED, COARSE = 4096, 0.02  # numbers of an output that show its steps, and the largest step of scores
 MANY = 50  # rows that make a property of all of them no accident
+SAME, SEVERAL = 0.9, 3  # the overlap of two boxes of one object, and so many of them that are no accident
 
 
 def contradiction(outputs: Mapping[str, Tensor], layout: FileLayout, canvas: tuple[int, int]) -> str | None:
@@ -36,12 +38,31 @@ def contradiction(outputs: Mapping[str, Tensor], layout: FileLayout, canvas: tup
     return (
         _scores(outputs, layout.outputs)
         or _labels(decoded, outputs, layout.outputs)
-        or _corners(decoded, rows)
+        or _corners(decoded, rows, layout.outputs)
         or _form(outputs, layout.outputs)
         or _background(outputs, layout.outputs)
         or _everywhere(decoded, layout.outputs)
         or _places(decoded.boxes[0][rows], canvas)
     )
+
+
+def repeated(outputs: Mapping[str, Tensor], layout: FileLayout, canvas: tuple[int, int]) -> str | None:
+    """What speaks against a suppression inside: clear objects with several boxes. Equal rows are of more images of a
+    batch, or fill a file up.
+    """
+    decoded = decode(outputs, layout.outputs, canvas)
+    scores, rows = decoded.scores[0], _best(decoded)
+    clear = rows[top_scores(scores)[rows] > SURE]
+    if layout.outputs.needs_suppression or len(clear) <= SEVERAL:
+        return None
+    labels = scores.argmax(dim=1) if decoded.labels is None else decoded.labels[0]
+    found = torch.cat((decoded.boxes[0], labels[:, None].float()), dim=1)[clear]
+    found = torch.unique(found.round(decimals=1), dim=0)
+    same = (iou(found[:, :4], found[:, :4]) > SAME) & (found[:, None, 4] == found[:, 4])
+    count = int(same.triu(1).any(dim=0).sum())
+    if count < SEVERAL:
+        return None
+    return f"{count} of {len(clear)} clear rows repeat a box of their label, so suppression is not inside"
 
 
 def detected(outputs: Mapping[str, Tensor], layout: FileLayout, canvas: tuple[int, int]) -> int:
@@ -51,8 +72,10 @@ def detected(outputs: Mapping[str, Tensor], layout: FileLayout, canvas: tuple[in
 
 
 def doubt(outputs: Mapping[str, Tensor], layout: OutputLayout) -> str | None:
-    """What speaks against a head with or without objectness, if only the number of its columns speaks for it."""
+    """What speaks against a head with or without objectness, or rows of all cells, if only shapes speak for it."""
     parts = split(outputs, layout)
+    if layout.needs_suppression and "score" in parts:
+        return _in_order(parts["score"][0, :, 0])
     if layout.activation != "none" or not layout.needs_suppression or "classes" not in parts:
         return None
     classes = parts["classes"][0]
@@ -116,9 +139,10 @@ def _labels(decoded: Decoded, outputs: Mapping[str, Tensor], layout: OutputLayou
     return None
 
 
-def _corners(decoded: Decoded, rows: Tensor) -> str | None:
-    """Swapped corners among the best rows, or many of them among all."""
-    for boxes in (decoded.boxes[0][rows], decoded.boxes[0] if decoded.labels is None else decoded.boxes[0][:0]):
+def _corners(decoded: Decoded, rows: Tensor, layout: OutputLayout) -> str | None:
+    """Swapped corners among the best rows, or many of them among those of all cells."""
+    every = decoded.boxes[0] if decoded.labels is None or layout.needs_suppression else decoded.boxes[0][:0]
+    for boxes in (decoded.boxes[0][rows], every):
         swapped = (boxes[:, 2:] < boxes[:, :2] - EDGE).any(dim=1)
         if len(boxes) and swapped.float().mean() > FEW:
             return f"x2 < x1 or y2 < y1 in {int(swapped.sum())} of {len(boxes)} boxes"
@@ -179,4 +203,12 @@ def _places(boxes: Tensor, canvas: tuple[int, int]) -> str | None:
     outside = ((center < -AROUND) | (center > 1 + AROUND)).any(dim=1)
     if float(outside.float().mean()) > 2 * FEW:
         return f"the centers of {int(outside.sum())} of {len(boxes)} boxes lie outside of the canvas"
+    return None
+
+
+def _in_order(scores: Tensor) -> str | None:
+    """Whether the rows of a photograph fall from the first to the last."""
+    steps = scores.diff()
+    if len(scores) >= MANY and bool((steps <= 0).all()) and bool((steps < 0).any()):
+        return f"its {len(scores)} rows are sorted by score, as finished detections are, and cells are not"
     return None

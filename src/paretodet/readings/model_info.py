@@ -12,6 +12,7 @@ from paretodet.readings.openvino_graph import INFO
 
 FITS = {"standard": "stretch", "fit_to_window": "letterbox-corner", "fit_to_window_letterbox": "letterbox"}
 YES = ("true", "yes", "1")
+SCALED = ("mean_values", "scale_values", "embedded_processing")  # of its keys, those that state how pixels are scaled
 
 
 def as_stated(reading: Reading, metadata: Mapping[str, str]) -> Reading:
@@ -20,14 +21,18 @@ def as_stated(reading: Reading, metadata: Mapping[str, str]) -> Reading:
     if not info:
         return reading
     pixels = _pixels(reading.layout.pixels, info)
-    scaled = {"mean_values", "scale_values", "embedded_processing"} & info.keys()
     return replace(
         reading,
         layout=_fitted(replace(reading.layout, pixels=pixels), info),
         labels=reading.labels or tuple(info.get("labels", "").split()),
-        pixels_known=reading.pixels_known or bool(scaled),
+        pixels_known=reading.pixels_known or states_pixels(metadata),
         reasons=(*reading.reasons, f"its {INFO} has {', '.join(sorted(info))}"),
     )
+
+
+def states_pixels(metadata: Mapping[str, str]) -> bool:
+    """Whether `model_info` states how pixels are scaled."""
+    return any(f"{INFO}.{key}" in metadata for key in SCALED)
 
 
 def _pixels(found: Normalization, info: Mapping[str, str]) -> Normalization:

@@ -4,7 +4,7 @@ Source: onnx.proto of ONNX 1.17. Only the structure is read, and constants of a 
 library is needed.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,11 +18,15 @@ NODE, CONSTANT = 1, 5  # of GraphProto
 INPUTS, OUTPUTS, LABEL, OPERATOR, ATTRIBUTES = 1, 2, 3, 4, 5  # of NodeProto
 ATTRIBUTE, TENSOR, SUBGRAPH, INTEGERS = 1, 5, 6, 8  # of AttributeProto
 KERNEL = "kernel_shape"  # an attribute of convolutions
-TYPE, FLOATS, NAME, RAW = 2, 4, 8, 9  # of TensorProto
-FLOAT = 1  # a type of tensors
+TYPE, FLOATS, HALVES, NAME, RAW = 2, 4, 5, 8, 9  # of TensorProto
+FLOAT, HALF, DOUBLE = "<f4", "<f2", "<f8"
+TYPES: Mapping[object, str] = {1: FLOAT, 10: HALF, 11: DOUBLE}  # of constants that are read
 SMALL = 64  # bytes of a constant that is read
+SUPPRESSING = ("nms", "nonmaxsuppression", "detection_postprocess", "detectionoutput")  # in the names of operators
+COPIES = ("Cast", "Identity", "Reshape", "Unsqueeze")  # operators that leave the numbers of a constant as they are
+CONVOLUTIONS = frozenset(("Conv", "ConvTranspose", "ConvInteger", "QLinearConv"))
 LAYERS = frozenset(  # operators with weights; what follows the last of them is the head's arithmetic
-    ("Conv", "ConvTranspose", "ConvInteger", "QLinearConv", "Gemm", "MatMul", "MatMulInteger", "QLinearMatMul")
+    (*CONVOLUTIONS, "Gemm", "MatMul", "MatMulInteger", "QLinearMatMul")
 )
 
 
@@ -40,7 +44,7 @@ class Node:
 
 @dataclass(frozen=True, kw_only=True)
 class OnnxGraph:
-    """The structure of a file. `constants` are those of at most SMALL bytes of float32."""
+    """The structure of a file. `constants` are those of at most SMALL bytes of floats."""
 
     metadata: Mapping[str, str]
     producer: str
@@ -61,6 +65,13 @@ class OnnxGraph:
         """The names that the last layers with weights before an output read."""
         return frozenset(name for node in self._behind(output) if node.operator in LAYERS for name in node.inputs)
 
+    def from_maps(self, output: str) -> bool:
+        """Whether an output has the rows of all cells: its last layers with weights are convolutions, and no operator
+        behind them selects rows.
+        """
+        layers = {node.operator for node in self._behind(output) if node.operator in LAYERS}
+        return bool(layers) and layers <= CONVOLUTIONS and not any(map(selects, self.tail(output)))
+
     def _behind(self, output: str) -> Iterator[Node]:
         """The nodes from an output back to the first layers with weights on every way."""
         made_by = {name: node for node in self.nodes for name in node.outputs}
@@ -75,8 +86,8 @@ class OnnxGraph:
             if node.operator not in LAYERS:
                 waiting += node.inputs
 
-    def head(self, name: str) -> tuple[Node, ...]:
-        """The nodes between an input and the first layers with weights."""
+    def head(self, name: str, through: Container[str] | None = None) -> tuple[Node, ...]:
+        """The nodes between an input and the first layers with weights; none behind another operator than `through`."""
         readers: dict[str, list[Node]] = {}
         for node in self.nodes:
             for read in node.inputs:
@@ -86,7 +97,7 @@ class OnnxGraph:
             for node in readers.get(waiting.pop(), ()):
                 if node.operator not in LAYERS and node not in found:
                     found.append(node)
-                    waiting += node.outputs
+                    waiting += node.outputs if through is None or node.operator in through else ()
         return tuple(found)
 
     def first_layers(self, name: str) -> tuple[Node, ...]:
@@ -100,6 +111,16 @@ class OnnxGraph:
         return bool(LAYERS & self.operators)
 
 
+def suppresses(operator: str) -> bool:
+    """Whether an operator suppresses boxes."""
+    return any(part in operator.lower() for part in SUPPRESSING)
+
+
+def selects(operator: str) -> bool:
+    """Whether an operator selects some of the rows."""
+    return suppresses(operator) or operator == "TopK"
+
+
 def read_graph(path: Path) -> OnnxGraph:
     """The structure of a file. Raises InputError naming it if it is no ONNX file, OSError if it cannot be read."""
     reader = WireReader()
@@ -111,6 +132,9 @@ def read_graph(path: Path) -> OnnxGraph:
         constants = dict(_constants(reader, graph, [message for _, message in nodes]))
     except InputError as error:
         raise InputError(f"{path}: no ONNX file ({words(error)})", "graph-failed") from None
+    for node, _ in nodes:
+        if node.operator in COPIES and node.inputs and node.inputs[0] in constants:
+            constants |= dict.fromkeys(node.outputs, constants[node.inputs[0]])
     producer = " ".join(text(part) for key in (PRODUCER, VERSION) for part in model.get(key, ())[-1:])
     return OnnxGraph(metadata=metadata, producer=producer, nodes=tuple(node for node, _ in nodes), constants=constants)
 
@@ -167,20 +191,24 @@ def _constants(
 ) -> Iterator[tuple[str, tuple[float, ...]]]:
     for message in graph.get(CONSTANT, ()):
         fields = reader.last(message)
-        if (values := _floats(fields)) is not None:
+        if (values := _floats(reader, fields)) is not None:
             yield text(fields.get(NAME)), values
     for message in nodes:
         parts = _grouped(reader, message)
         if parts.get(OPERATOR) and text(parts[OPERATOR][-1]) == "Constant":
             for attribute in parts.get(ATTRIBUTES, ()):
                 tensors = list(reader.messages(attribute, TENSOR))
-                if tensors and (values := _floats(reader.last(tensors[-1]))) is not None:
+                if tensors and (values := _floats(reader, reader.last(tensors[-1]))) is not None:
                     yield text(parts[OUTPUTS][-1]), values
 
 
-def _floats(fields: Mapping[int, object]) -> tuple[float, ...] | None:
-    """The numbers of a small tensor of float32; None for others."""
-    held = fields.get(RAW) or fields.get(FLOATS)
-    if fields.get(TYPE) != FLOAT or not isinstance(held, memoryview) or not 0 < len(held) <= SMALL or len(held) % 4:
+def _floats(reader: WireReader, fields: Mapping[int, object]) -> tuple[float, ...] | None:
+    """The numbers of a small tensor of floats; None for others."""
+    kind = TYPES.get(fields.get(TYPE), "")
+    held = fields.get(RAW) or fields.get({FLOAT: FLOATS, HALF: HALVES}.get(kind, RAW))
+    if not kind or not isinstance(held, memoryview) or not 0 < len(held) <= SMALL:
         return None
-    return tuple(np.frombuffer(held, "<f4").tolist())
+    if kind == HALF and not fields.get(RAW):  # the bits of each as an integer
+        bits = np.array(reader.varints(held)) & 0xFFFF
+        return tuple(bits.astype(np.uint16).view(HALF).tolist())
+    return None if len(held) % np.dtype(kind).itemsize else tuple(np.frombuffer(held, kind).tolist())

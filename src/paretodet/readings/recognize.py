@@ -10,13 +10,13 @@ from PIL import Image
 
 from paretodet.bench.synthetic_images import draw_images
 from paretodet.errors import InputError
-from paretodet.layouts.layout import BGR_BYTES, BYTES, FileLayout, Reading
+from paretodet.layouts.layout import BGR_BYTES, BYTES, UNIT_RANGE, FileLayout, Reading
 from paretodet.media.photographs import photographs
 from paretodet.readings.conventions import CONVENTIONS
 from paretodet.readings.evidence import Evidence
-from paretodet.readings.look import contradiction, detected, doubt
+from paretodet.readings.look import contradiction, detected, doubt, repeated
 from paretodet.readings.mirror import Run, not_mirrored
-from paretodet.readings.model_info import as_stated
+from paretodet.readings.model_info import as_stated, states_pixels
 
 PHOTOGRAPHS = 4  # that are looked at, until one has a detection
 NAMED = 2  # readings in a message
@@ -77,7 +77,10 @@ def chosen(trials: Sequence[Trial], evidence: Evidence) -> Reading:
 
 def tried(evidence: Evidence, run: Run, *, images: Sequence[np.ndarray] = ()) -> list[Trial]:
     """Every meaning that a convention gives the outputs, with what the numbers say against it."""
-    return [_tried(reading, evidence, run, images or look_images()) for reading in proposed(evidence)]
+    trials = [_tried(reading, evidence, run, images or look_images()) for reading in proposed(evidence)]
+    if any(trial.detections and trial.against is None for trial in trials):
+        return trials
+    return [_doubted(trial, evidence, run, images) for trial in trials]
 
 
 def proposed(evidence: Evidence) -> list[Reading]:
@@ -89,8 +92,17 @@ def proposed(evidence: Evidence) -> list[Reading]:
             found = list(readings)
             break
         found += readings
-    found = [as_stated(reading, evidence.metadata) for reading in found]
+    found = [as_stated(_as_in_graph(reading, evidence), evidence.metadata) for reading in found]
     return [_of_bytes(reading) if evidence.bytes_in else reading for reading in found]
+
+
+def _as_in_graph(reading: Reading, evidence: Evidence) -> Reading:
+    """The reading with pixels for the normalization that is in the graph, where there is one."""
+    pixels = evidence.inner_pixels(reading.layout.pixels)
+    if pixels is None or not reading.checked:
+        return reading
+    reasons = (*reading.reasons, "the graph normalizes pixels itself")
+    return replace(reading, layout=replace(reading.layout, pixels=pixels), reasons=reasons, pixels_known=True)
 
 
 def _of_bytes(reading: Reading) -> Reading:
@@ -142,6 +154,8 @@ def _tried(reading: Reading, evidence: Evidence, run: Run, images: Iterable[np.n
     for image in images:
         outputs = run(image, layout.pixels, policy)
         against, count = contradiction(outputs, layout, canvas), 0
+        if against is None and not evidence.suppresses():
+            against = repeated(outputs, layout, canvas)
         if against is None and reading.strength >= SHAPES:
             against = doubt(outputs, layout.outputs)
         if against is None:
@@ -151,6 +165,24 @@ def _tried(reading: Reading, evidence: Evidence, run: Run, images: Iterable[np.n
         if against or count:
             return Trial(reading=reading, against=against, detections=count)
     return Trial(reading=reading, against=None)
+
+
+def _doubted(trial: Trial, evidence: Evidence, run: Run, images: Sequence[np.ndarray]) -> Trial:
+    """A trial that found nothing, if shapes alone speak for a head of all cells: it is doubtful. If pixels of 0..1 are
+    assumed, and it finds something on those of 0..255, nothing says how they are scaled.
+    """
+    reading = trial.reading
+    if trial.against or reading.strength < SHAPES or reading.layout.outputs.suppressed:
+        return trial
+    pixels = reading.layout.pixels
+    known = evidence.bytes_in or evidence.inner_pixels() or states_pixels(evidence.metadata)
+    if not known and replace(pixels, channels=UNIT_RANGE.channels) == UNIT_RANGE:
+        layout = replace(reading.layout, pixels=replace(pixels, std=BYTES.std))
+        found = _tried(replace(reading, layout=layout), evidence, run, images or look_images())
+        if found.detections and found.against is None:
+            why = "finds nothing on pixels of 0..1 and something on pixels of 0..255"
+            return replace(found, reading=replace(found.reading, doubt=why, pixels_known=False))
+    return replace(trial, reading=replace(reading, doubt="finds nothing on photographs"))
 
 
 def _strongest(trials: list[Trial]) -> list[Trial]:

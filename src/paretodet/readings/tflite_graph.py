@@ -11,18 +11,33 @@ from pathlib import Path
 from typing import Any
 
 from paretodet.errors import InputError, words
-from paretodet.readings.onnx_graph import Node, OnnxGraph
-from paretodet.weights.formats.tflite import attached, calls
+from paretodet.readings.onnx_graph import SMALL, Node, OnnxGraph
+from paretodet.weights.formats.tflite import attached, calls, small_constants
 
 NAMES = {
+    0: "Add",
+    2: "Concat",
     3: "Conv",  # CONV_2D
     4: "Conv",  # DEPTHWISE_CONV_2D
+    6: "DequantizeLinear",
     9: "Gemm",  # FULLY_CONNECTED
     14: "Sigmoid",  # LOGISTIC
+    18: "Mul",
+    22: "Reshape",
+    23: "Resize",  # RESIZE_BILINEAR
     25: "Softmax",
     28: "Tanh",
+    34: "Pad",
+    39: "Transpose",
+    41: "Sub",
+    42: "Div",
+    45: "Slice",  # STRIDED_SLICE
     47: "Exp",
+    48: "TopK",
+    49: "Split",
+    53: "Cast",
     67: "ConvTranspose",
+    114: "QuantizeLinear",
     120: "NonMaxSuppression",
     121: "NonMaxSuppression",
     126: "MatMul",  # BATCH_MATMUL
@@ -38,10 +53,10 @@ def read_graph(path: Path) -> OnnxGraph:
         nodes = tuple(
             Node(operator=_name(call.operator), inputs=call.reads, outputs=call.writes) for call in calls(path)
         )
-        note = attached(path, NOTES)
+        note, constants = attached(path, NOTES), small_constants(path, SMALL)
     except InputError as error:
         raise InputError(words(error), "graph-failed") from None
-    return OnnxGraph(metadata=_metadata(note or ""), producer=LITERT, nodes=nodes, constants={})
+    return OnnxGraph(metadata=_metadata(note or ""), producer=LITERT, nodes=nodes, constants=constants)
 
 
 def _name(operator: int | str) -> str:

@@ -8,15 +8,15 @@ from dataclasses import replace
 
 from paretodet.layouts.layout import IMAGENET, FileLayout, OutputLayout, Reading
 from paretodet.readings.convention import Convention
-from paretodet.readings.evidence import Evidence
-
-MOST = 1000  # queries
+from paretodet.readings.evidence import MOST, Evidence
 
 
 def _readings(evidence: Evidence) -> tuple[Reading, ...]:
     shapes = evidence.shapes
     boxes = [name for name in evidence.rank(3) if shapes[name][-1] == 4]
-    if len(boxes) != 1 or (queries := shapes[boxes[0]][1]) > MOST or evidence.cells(queries):
+    if len(boxes) != 1 or (queries := shapes[boxes[0]][1]) > MOST:
+        return ()
+    if evidence.cells(queries, boxes[0]) and evidence.graph.from_maps(boxes[0]):
         return ()
     logits = [name for name in evidence.rank(3) if name != boxes[0] and shapes[name][:2] == shapes[boxes[0]][:2]]
     if len(logits) != 1 or float(evidence.outputs[logits[0]].min()) >= 0:

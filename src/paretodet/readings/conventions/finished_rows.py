@@ -1,18 +1,28 @@
-"""One output of finished detections: [B, N, 6], [N, 7] with the number of the image, SSD's [1, 1, N, 7].
+"""One output of finished detections: [B, N, 6], [N, 6], [N, 7] with the number of the image, SSD's [1, 1, N, 7]. A
+second output may say how many of the rows are detections.
+
+PaddleDetection's files (`scale_factor` is among their inputs) write [N, 6] with such a count. Where N is the number of
+cells, or too large for finished detections, rows of 6 are those of all cells, each with its best class.
 
 AutoML's EfficientDet writes [B, N, 7] with the number of the image too. Its boxes were x, y, width and height at first
 and are y1, x1, y2, x2 since, which the file does not say: it is refused with the latter as the layout to correct.
 """
 
-from paretodet.layouts.layout import FileLayout, OutputLayout, Reading, Unit
-from paretodet.readings.convention import Convention
-from paretodet.readings.evidence import Evidence
+from collections.abc import Iterator
+from dataclasses import replace
+from itertools import product
 
-MOST = 1000  # rows of finished detections
+from paretodet.layouts.decode import COUNTED
+from paretodet.layouts.layout import WIDTHS, FileLayout, OutputLayout, Reading, Unit
+from paretodet.readings.convention import Convention
+from paretodet.readings.evidence import CAPACITY, MOST, Evidence
+
+PADDLE = ("label", "score", "box")
+FACTOR = "scale_factor"  # an input of its files: by how much the image was resized
 ORDERS = {
     ("box", "score", "label"): "end-to-end YOLO",
     ("box", "label", "score"): "rows with the label before the score",
-    ("label", "score", "box"): "PaddleDetection",
+    PADDLE: "PaddleDetection",
 }
 NUMBERED = {
     ("image", "box", "label", "score"): "YOLOv7 end-to-end",
@@ -22,31 +32,64 @@ UNITS: tuple[Unit, ...] = ("pixels", "fractions")
 
 
 def _readings(evidence: Evidence) -> tuple[Reading, ...]:
-    if len(evidence.outputs) != 1:
-        return ()
-    ((name, shape),) = evidence.shapes.items()
-    if len(shape) == 3 and shape[2] == 6 and shape[1] <= MOST and evidence.cells(shape[1]) is None:
-        return tuple(_rows(name, shape[1], evidence.capacity(name)))
-    if len(shape) == 3 and shape[2] == 7 and shape[1] <= MOST and _numbers_images(evidence, name):
-        return (_automl(name, evidence.capacity(name)),)
-    if len(shape) == 2 and shape[1] == 7:
-        return tuple(_numbered(name, order, family) for order, family in NUMBERED.items())
-    if len(shape) == 4 and shape[1] == 1 and shape[3] == 7:
-        return (_ssd(name, evidence.capacity(name)),)
+    for name in evidence.outputs:
+        others = [each for each in evidence.outputs if each != name]
+        if not others:
+            return tuple(_of_output(evidence, name))
+        if len(others) == 1 and _is_count(evidence, others[0], name):
+            return tuple(_counted(each, others[0]) for each in _of_output(evidence, name))
     return ()
 
 
-def _rows(name: str, count: int, keep: int) -> list[Reading]:
-    """Every order and unit: the numbers tell which one it is."""
-    found = []
-    for order, family in ORDERS.items():
-        for unit in UNITS:
-            outputs = OutputLayout(columns=((name, order),), unit=unit, keep=keep)
-            layout = FileLayout(family=family, outputs=outputs, fit="letterbox", sampling="opencv")
-            reasons = (f"{name} has {count} rows of 6, fewer than cells", f"in the order {', '.join(order)}")
-            known = family != "PaddleDetection"
-            found.append(Reading(layout=layout, reasons=reasons, pixels_known=known))
-    return found
+def _is_count(evidence: Evidence, name: str, rows: str) -> bool:
+    """Whether an output is for every image a whole number, of at most as many as there are rows."""
+    shape, counts = evidence.shapes[rows], evidence.outputs[name].float()
+    if len(shape) < 2 or counts.ndim > 2 or counts.numel() != (shape[0] if len(shape) == 3 else 1):
+        return False
+    return bool((counts == counts.round()).all()) and 0 <= float(counts.min()) <= float(counts.max()) <= shape[-2]
+
+
+def _counted(reading: Reading, count: str) -> Reading:
+    outputs = reading.layout.outputs
+    outputs = replace(outputs, columns=(*outputs.columns, (count, COUNTED)))
+    return replace(reading, layout=replace(reading.layout, outputs=outputs))
+
+
+def _of_output(evidence: Evidence, name: str) -> Iterator[Reading]:
+    shape = evidence.shapes[name]
+    if len(shape) in (2, 3) and shape[-1] == 6:
+        yield from _rows(evidence, name, shape[-2])
+    elif len(shape) == 3 and shape[2] == 7 and shape[1] <= MOST and _numbers_images(evidence, name):
+        yield _automl(name, evidence.capacity(name))
+    elif len(shape) == 2 and shape[1] == 7:
+        yield from (_numbered(name, order, family) for order, family in NUMBERED.items())
+    elif len(shape) == 4 and shape[1] == 1 and shape[3] == 7:
+        yield _ssd(name, evidence.capacity(name))
+
+
+def _rows(evidence: Evidence, name: str, count: int) -> Iterator[Reading]:
+    """Every order and unit: the numbers tell which one it is. PaddleDetection has one, in pixels of the canvas."""
+    paddle, choices = FACTOR in evidence.others, evidence.finished(count, name)
+    orders = [PADDLE] if paddle else [order for order in ORDERS if choices == (True,) or _fits(evidence, name, order)]
+    for finished, order, unit in product(choices, orders, UNITS[:1] if paddle else UNITS):
+        keep = evidence.capacity(name) if finished else CAPACITY
+        outputs = OutputLayout(columns=((name, order),), unit=unit, suppressed=finished, keep=keep)
+        fit = "stretch" if order == PADDLE else "letterbox"
+        family = ORDERS[order] if finished else f"{ORDERS[order]}, all cells"
+        layout = FileLayout(family=family, outputs=outputs, fit=fit, sampling="opencv")
+        reasons = [f"{name} has {count} rows of 6 in the order {', '.join(order)}"]
+        reasons += [f"{FACTOR} is an input, as of PaddleDetection"] if paddle else []
+        strength = 3 if not finished else 1 if paddle else 2
+        known = order != PADDLE
+        yield Reading(layout=layout, reasons=tuple(reasons), strength=strength, pixels_known=known)
+
+
+def _fits(evidence: Evidence, name: str, order: tuple[str, ...]) -> bool:
+    """Whether as many rows as cells hold labels and scores in this order, which most heads with so many do not."""
+    rows = evidence.outputs[name].float()
+    places = [sum(WIDTHS[each] for each in order[: order.index(word)]) for word in ("label", "score")]
+    labels, scores = (rows[..., place] for place in places)
+    return bool((labels == labels.round()).all() and (scores >= 0).all() and (scores <= 1).all())
 
 
 def _numbers_images(evidence: Evidence, name: str) -> bool:

@@ -26,7 +26,7 @@ def _readings(evidence: Evidence) -> tuple[Reading, ...]:
 
 def _nanodet(evidence: Evidence, name: str) -> tuple[Reading, ...]:
     _, rows, columns = evidence.shapes[name]
-    pyramid = evidence.cells(rows, per_cell=(1,))
+    pyramid = evidence.cells(rows, name, per_cell=(1,))
     if pyramid is None or columns <= BINS:
         return ()
     plus = pyramid.strides == PLUS
@@ -50,7 +50,8 @@ def _picodet(evidence: Evidence, names: list[str]) -> tuple[Reading, ...]:
     shapes = {name: evidence.shapes[name][-2:] for name in names}
     bins = sorted((name for name in names if shapes[name][1] == BINS), key=lambda name: -shapes[name][0])
     scores = sorted((name for name in names if name not in bins), key=lambda name: -shapes[name][0])
-    pyramid = evidence.cells(sum(shapes[name][0] for name in bins), per_cell=(1,)) if bins else None
+    rows = sum(shapes[name][0] for name in bins)
+    pyramid = evidence.cells(rows, bins[0], per_cell=(1,)) if bins else None
     widths = {shapes[name][1] for name in scores}
     if (
         pyramid is None

@@ -3,9 +3,11 @@
 The file does not say how pixels are scaled.
 """
 
-from paretodet.layouts.layout import UNIT_RANGE, FileLayout, OutputLayout, Reading
+from dataclasses import replace
+
+from paretodet.layouts.layout import FileLayout, OutputLayout, Reading
 from paretodet.readings.convention import Convention
-from paretodet.readings.evidence import Evidence
+from paretodet.readings.evidence import CAPACITY, Evidence
 
 
 def _readings(evidence: Evidence) -> tuple[Reading, ...]:
@@ -18,11 +20,19 @@ def _readings(evidence: Evidence) -> tuple[Reading, ...]:
         return ()
     count = evidence.capacity(rows[0])
     outputs = OutputLayout(columns=((rows[0], ("box", "score")), (labels[0], ("label",))), keep=count)
-    inner = evidence.inner_pixels()
-    layout = FileLayout(family="MMDeploy", outputs=outputs, pixels=inner or UNIT_RANGE, fit="letterbox-corner")
+    choices = {True: outputs, False: replace(outputs, suppressed=False, keep=CAPACITY)}
+    layout = FileLayout(family="MMDeploy", outputs=outputs, fit="letterbox-corner")
     reason = f"{rows[0]} has a box and a score for each of {count} detections, {labels[0]} their labels"
     strength = 1 if {rows[0], labels[0]} == {"dets", "labels"} else 2
-    return (Reading(layout=layout, reasons=(reason,), strength=strength, pixels_known=inner is not None),)
+    return tuple(
+        Reading(
+            layout=replace(layout, outputs=choices[finished]),
+            reasons=(reason,),
+            strength=strength,
+            pixels_known=False,
+        )
+        for finished in evidence.finished(shapes[rows[0]][-2], rows[0])
+    )
 
 
 CONVENTION = Convention(name="mmdeploy", readings=_readings)

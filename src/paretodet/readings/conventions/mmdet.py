@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from paretodet.layouts.layout import UNIT_RANGE, FileLayout, OutputLayout, Reading
+from paretodet.layouts.layout import FileLayout, OutputLayout, Reading
 from paretodet.readings.convention import Convention
 from paretodet.readings.evidence import Evidence
 
@@ -131,17 +131,15 @@ def _reading(evidence: Evidence, head: _MmdetHead, words: Mapping[str, str]) -> 
         activation="none" if "Sigmoid" in evidence.graph.tail(levels["classes"][0]) else "sigmoid",
         **{**head.meaning, **_references(head, strides[0])},
     )
-    inner = evidence.inner_pixels()
     layout = FileLayout(
         family=f"{head.family} of MMDetection",
         outputs=outputs,
-        pixels=inner or UNIT_RANGE,
         fit="letterbox-corner",
         sampling="opencv",
     )
     names = " and ".join(layer for layers in head.layers.values() for layer in layers)
     reason = f"layers {names} make maps of {classes.pop()} classes for strides {strides[0]}"
-    return (Reading(layout=layout, reasons=(reason,), strength=1, pixels_known=inner is not None),)
+    return (Reading(layout=layout, reasons=(reason,), strength=1, pixels_known=False),)
 
 
 def _stride(evidence: Evidence, name: str) -> int:

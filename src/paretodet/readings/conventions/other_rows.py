@@ -17,10 +17,9 @@ from torch import Tensor
 from paretodet.layouts.layout import Reading
 from paretodet.readings.convention import Convention
 from paretodet.readings.conventions.other_tasks import finite, other_task
-from paretodet.readings.evidence import Evidence
+from paretodet.readings.evidence import MOST, Evidence
 
 BOX = 4  # columns
-MOST = 1000  # rows of finished detections
 ROWS = 20  # that are needed to tell what a column holds
 NEAR = 3.0  # half sides of a box, within which its points lie
 SHARE = 0.9  # of the rows
@@ -34,11 +33,12 @@ TURN = math.pi + EDGE
 
 @dataclass(frozen=True)
 class _Rows:
-    """Rows [N, columns] of one output; `dense` if there is one for every cell."""
+    """Rows [N, columns] of one output: `dense` if there may be one for every cell, `finished` if they are so few."""
 
     name: str
     values: Tensor
     dense: bool
+    finished: bool
 
 
 def _readings(evidence: Evidence) -> tuple[Reading, ...]:
@@ -65,12 +65,12 @@ def _rows(evidence: Evidence) -> _Rows | None:
     if output.ndim != 3 or not output.is_floating_point():
         return None
     values = output[0].float()
-    if evidence.cells(values.shape[1]) is not None and values.shape[0] > BOX:
-        return _Rows(name, values.T, dense=True)
-    dense = evidence.cells(values.shape[0]) is not None
-    if values.shape[1] <= BOX + 1 or not (dense or len(values) <= MOST):
+    if evidence.cells(values.shape[1], name) is not None and values.shape[0] > BOX:
+        return _Rows(name, values.T, dense=True, finished=False)
+    dense, finished = evidence.cells(len(values), name) is not None, len(values) <= MOST
+    if values.shape[1] <= BOX + 1 or not (dense or finished):
         return None
-    return _Rows(name, values[(values != 0).any(dim=1)], dense)
+    return _Rows(name, values[(values != 0).any(dim=1)], dense, finished)
 
 
 def _pose(rows: _Rows) -> str | None:
@@ -105,11 +105,8 @@ def _oriented(rows: _Rows) -> str | None:
     scores, angle = rows.values[:, BOX:-1], rows.values[:, -1]
     if not scores.shape[1] or not _is_angle(angle):
         return None
-    if rows.dense:
-        known = _is_score(scores)
-    else:
-        whole = bool((scores[:, -1] == scores[:, -1].round()).all())
-        known = scores.shape[1] == 2 and _is_score(scores[:, 0]) and whole
+    finished = rows.finished and scores.shape[1] == 2 and _is_score(scores[:, 0]) and _is_whole(scores[:, 1])
+    known = finished or (rows.dense and _is_score(scores))
     low, high = (float(end) for end in angle.aminmax())
     seen = f"the last of {rows.values.shape[1]} columns of {rows.name} is {low:.2f} to {high:.2f}, as angles in radians"
     return f"it looks like oriented boxes ({seen})" if known else None
@@ -119,10 +116,14 @@ def _is_score(values: Tensor) -> bool:
     return bool((values >= -EDGE).all()) and bool((values <= 1 + EDGE).all())
 
 
+def _is_whole(values: Tensor) -> bool:
+    return bool((values == values.round()).all())
+
+
 def _is_angle(values: Tensor) -> bool:
-    """Whether they differ, lie within half a turn of 0, and some are no scores."""
+    """Whether they differ, lie within half a turn of 0, and some are no scores, and no labels."""
     varied = bool(values.max() - values.min() > EDGE)
-    return varied and not _is_score(values) and bool((values.abs() <= TURN).all())
+    return varied and not _is_score(values) and not _is_whole(values) and bool((values.abs() <= TURN).all())
 
 
 def _pairs(evidence: Evidence) -> str | None:

@@ -1,52 +1,81 @@
-"""Finished detections as three outputs: boxes [B, N, 4], scores [B, N] and labels [B, N], whatever their names.
+"""Detections as three outputs: boxes [B, N, 4], scores [B, N] and labels [B, N], whatever their names.
 
 TensorFlow's object detection API (`detection_boxes`: y first, fractions, labels from 1), SSD of the ONNX model zoo
 (`bboxes`: fractions, labels from 1), end-to-end YOLO (`det_boxes`), torchvision, D-FINE and RT-DETR as deployed
-(`orig_target_sizes`), and any other with these three. Masks and keypoints beside them are not read.
+(`orig_target_sizes`), and any other with these three. What else stands beside them is not read: masks, keypoints, and
+the boxes before their suppression that TensorFlow 2 returns too. Where N is the number of cells, or too large for
+finished detections, they are those of all cells, not suppressed: so Qualcomm's AI Hub exports YOLO.
 
 Those as deployed take pixels of 0..1, as RT-DETR, D-FINE, DEIM and the sizes Atto to N of DEIMv2, or normalized with
 mean and std, as DEIMv2's sizes S to X (`tools/inference/onnx_inf.py` of DEIMv2). The latter are on DINOv3, whose first
 layer takes patches of 16x16 pixels; a convolutional backbone begins with a small kernel.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from paretodet.layouts.layout import IMAGENET, UNIT_RANGE, FileLayout, Normalization, OutputLayout, Reading, Unit
+from paretodet.layouts.layout import (
+    IMAGENET,
+    UNIT_RANGE,
+    BoxForm,
+    FileLayout,
+    Normalization,
+    OutputLayout,
+    Reading,
+    Unit,
+)
 from paretodet.readings.convention import Convention
-from paretodet.readings.evidence import Evidence
+from paretodet.readings.evidence import CAPACITY, Evidence
 
 UNITS: tuple[Unit, ...] = ("pixels", "fractions")
+FORMS: tuple[BoxForm, ...] = ("xyxy", "cxcywh")  # of boxes that are not suppressed
 TARGET = "orig_target_sizes"
 PATCH, STEM = 14, 7  # px: the least side of a patch, and the largest kernel that a convolutional backbone begins with
+TENSORFLOW, RAW = "detection_boxes", "raw_"  # names of its boxes, and how those before the suppression begin
 LETTERBOXED = ("det_boxes", "pred_boxes")  # names of end-to-end YOLO and YOLO-NAS
+LABELS, SCORES = ("label", "class"), ("score",)  # in the names of outputs
 
 
 @dataclass(frozen=True)
 class Names:
-    """The three outputs, and how many detections they hold."""
+    """The three outputs, how many rows they have and how many detections they hold."""
 
     boxes: str
     scores: str
     labels: str
+    rows: int
     count: int
 
 
 def find(evidence: Evidence) -> Names | None:
-    """The three outputs; None unless there is one of each."""
-    shapes = evidence.shapes
-    boxes = [name for name in evidence.rank(2, 3) if shapes[name][-1] == 4]
-    if len(boxes) != 1:
-        return None
-    flat = [name for name in shapes if shapes[name] == shapes[boxes[0]][:-1]]
-    labels = [name for name in flat if not evidence.outputs[name].is_floating_point() or _names_labels(name)]
+    """The three outputs: by the names of TensorFlow, else the only ones of equally many rows; None if there are none,
+    or several.
+    """
+    boxes = [name for name in evidence.rank(2, 3) if evidence.shapes[name][-1] == 4]
+    found = [names for each in boxes if (names := _beside(evidence, each))]
+    found = [names for names in found if _is_tensorflow(names.boxes)] or found
+    return found[0] if len(found) == 1 else None
+
+
+def _beside(evidence: Evidence, boxes: str) -> Names | None:
+    """Boxes with the scores and the labels of their rows; None unless there is one output of each."""
+    shape = evidence.shapes[boxes]
+    flat = [name for name in evidence.shapes if evidence.shapes[name] == shape[:-1]]
+    labels = [name for name in flat if not evidence.outputs[name].is_floating_point() or _named([name], LABELS)]
     scores = [name for name in flat if name not in labels]
+    labels, scores = _named(labels, LABELS) or labels, _named(scores, SCORES) or scores
     if len(labels) != 1 or len(scores) != 1:
         return None
-    return Names(boxes[0], scores[0], labels[0], evidence.capacity(boxes[0]))
+    return Names(boxes, scores[0], labels[0], shape[-2], evidence.capacity(boxes))
 
 
-def _names_labels(name: str) -> bool:
-    return "label" in name.lower() or "class" in name.lower()
+def _named(names: Sequence[str], parts: Sequence[str]) -> list[str]:
+    """Those with one of these parts."""
+    return [name for name in names if any(part in name.lower() for part in parts)]
+
+
+def _is_tensorflow(boxes: str) -> bool:
+    return TENSORFLOW in boxes and RAW not in boxes
 
 
 def _readings(evidence: Evidence) -> tuple[Reading, ...]:
@@ -55,12 +84,18 @@ def _readings(evidence: Evidence) -> tuple[Reading, ...]:
         return ()
     columns = ((names.boxes, ("box",)), (names.scores, ("score",)), (names.labels, ("label",)))
     outputs = OutputLayout(columns=columns, keep=names.count)
-    reason = f"{names.boxes}, {names.scores}, {names.labels}: boxes, scores and labels of {names.count} detections"
-    if "detection_boxes" in names.boxes:
+    reason = f"{names.boxes}, {names.scores}, {names.labels}: boxes, scores and labels of {names.rows} rows"
+    if _is_tensorflow(names.boxes):
         outputs = replace(outputs, box="yxyx", unit="fractions", first_label=1)
         layout = FileLayout(family="TensorFlow object detection", outputs=outputs, sampling="tf1")
         return (Reading(layout=layout, reasons=(reason,), strength=1, pixels_known=False),)
-    return (*_zoo(names, outputs, reason), *_others(evidence, names, outputs, reason))
+    found: list[Reading] = []
+    for finished in evidence.finished(names.rows, names.boxes):
+        if finished:
+            found += [*_zoo(names, outputs, reason), *_others(evidence, names, outputs, reason)]
+        else:
+            found += _of_cells(outputs, reason)
+    return tuple(found)
 
 
 def _zoo(names: Names, outputs: OutputLayout, reason: str) -> tuple[Reading, ...]:
@@ -79,13 +114,20 @@ def _others(evidence: Evidence, names: Names, outputs: OutputLayout, reason: str
     layout = FileLayout(
         family=family,
         outputs=outputs,
-        pixels=evidence.inner_pixels() or stem or UNIT_RANGE,
+        pixels=stem or UNIT_RANGE,
         fit="letterbox" if lettered else "stretch",
         sampling="opencv" if lettered else "antialiased",
     )
-    known = lettered or stem is not None or evidence.inner_pixels() is not None
     found = [replace(layout, outputs=replace(outputs, unit=unit)) for unit in UNITS]
-    return [Reading(layout=each, reasons=(reason,), pixels_known=known) for each in found]
+    return [Reading(layout=each, reasons=(reason,), pixels_known=lettered or stem is not None) for each in found]
+
+
+def _of_cells(outputs: OutputLayout, reason: str) -> list[Reading]:
+    outputs = replace(outputs, suppressed=False, keep=CAPACITY)
+    layout = FileLayout(family="dense boxes, scores and labels", outputs=outputs, fit="letterbox", sampling="opencv")
+    choices = [replace(outputs, unit=unit, box=form) for unit in UNITS for form in FORMS]
+    reasons = (reason, "as many as cells, or more than finished detections")
+    return [Reading(layout=replace(layout, outputs=each), reasons=reasons, pixels_known=False) for each in choices]
 
 
 def _pixels(evidence: Evidence) -> Normalization | None:

@@ -11,7 +11,7 @@ from typing import Any
 from paretodet.errors import InputError
 from paretodet.layouts.layout import FileLayout, OutputLayout, Reading, Unit
 from paretodet.readings.convention import Convention
-from paretodet.readings.evidence import Evidence
+from paretodet.readings.evidence import MOST, Evidence
 from paretodet.readings.tflite_graph import LITERT
 
 TASKS = {
@@ -21,7 +21,7 @@ TASKS = {
     "classify": "classification",
 }
 QUERIES = 300  # of its RT-DETR
-UNITS: tuple[Unit, ...] = ("pixels", "fractions")  # the latter in LiteRT files
+UNITS: tuple[Unit, ...] = ("pixels", "fractions")  # the latter in most LiteRT files
 
 
 def _readings(evidence: Evidence) -> tuple[Reading, ...]:
@@ -47,27 +47,28 @@ def _readings(evidence: Evidence) -> tuple[Reading, ...]:
 
 
 def _layout(evidence: Evidence, outputs: OutputLayout) -> FileLayout:
-    fit = "stretch" if outputs.unit == "fractions" and not outputs.transposed else "letterbox"
+    fit = "stretch" if outputs.suppressed and "classes" in outputs.words else "letterbox"
     return FileLayout(family=_family(evidence, outputs), outputs=outputs, fit=fit, sampling="opencv")
 
 
 def _choices(evidence: Evidence, name: str, classes: int) -> list[OutputLayout]:
-    """Of two classes, finished rows and those of RT-DETR have the same shape: the numbers tell them apart."""
+    """Finished rows have the shape of RT-DETR's if there are two classes, and may have that of YOLOv5's if there is
+    one: the numbers tell them apart.
+    """
     _, first, second = evidence.shapes[name]
-    finished = evidence.metadata.get("end2end") == "True" or evidence.suppresses() or evidence.cells(first) is None
+    finished = evidence.metadata.get("end2end") == "True" or evidence.suppresses()
+    dense = evidence.cells(first, name) is not None and not finished
     plain, with_objectness = ((name, ("box", "classes")),), ((name, ("box", "objectness", "classes")),)
-    dense = OutputLayout(columns=plain, transposed=True, box="cxcywh", suppressed=False)
-    found = []
-    if second == 6 and finished:
+    found, queries = list[OutputLayout](), (first, second) == (QUERIES, 4 + classes)
+    if second == 6 and (first <= MOST or not dense):
         found.append(OutputLayout(columns=((name, ("box", "score", "label")),), keep=evidence.capacity(name)))
-    if (first, second) == (QUERIES, 4 + classes):
-        found.append(OutputLayout(columns=plain, box="cxcywh", unit="fractions", keep=first))
     if first == 4 + classes:
-        units = UNITS if evidence.graph.producer == LITERT else UNITS[:1]
-        found += [replace(dense, unit=unit) for unit in units]
-    if second == 5 + classes and not found:
+        found.append(OutputLayout(columns=plain, transposed=True, box="cxcywh", suppressed=False))
+    if second == 5 + classes and (dense or not (found or queries)):
         found.append(OutputLayout(columns=with_objectness, box="cxcywh", suppressed=False))
-    return found
+    units = UNITS if evidence.graph.producer == LITERT else UNITS[:1]
+    detr = OutputLayout(columns=plain, box="cxcywh", unit="fractions", keep=first)
+    return [*(replace(each, unit=unit) for each in found for unit in units), *([detr] if queries else [])]
 
 
 def _family(evidence: Evidence, outputs: OutputLayout) -> str:

@@ -27,11 +27,11 @@ def _readings(evidence: Evidence) -> tuple[Reading, ...]:
         return ()
     (name,) = names
     _, first, second = evidence.shapes[name]
-    if second >= 5 and (pyramid := evidence.cells(first)):
+    if second >= 5 and (pyramid := evidence.cells(first, name)):
         turned = _without(evidence, name, pyramid, transposed=False) if _may_lack_objectness(evidence, name) else []
         found = _with_objectness(evidence, name, pyramid) if second >= 6 and second != 4 + COCO else []
         return (*found, *turned)
-    if first >= 5 and (pyramid := evidence.cells(second)):
+    if first >= 5 and (pyramid := evidence.cells(second, name)):
         return tuple(_without(evidence, name, pyramid, transposed=True))
     return ()
 

@@ -46,6 +46,7 @@ TYPES = {
     9: torch.int8,
     10: torch.float64,
 }
+FLOATS = {0: "f", 1: "e"}  # letters of `struct` for those among TYPES
 DIMENSIONS, MOST_OPTIONS = 8, 2**10  # at most
 DESCRIPTION, LICENSE = "TFLITE_METADATA", 5  # its name in Metadata, and a field of its table ModelMetadata
 LABELS, UNUSED = "labelmap.txt", "???"
@@ -120,6 +121,15 @@ def calls(path: Path) -> list[OperatorCall]:
         raise WeightsError(f"{path}: not a LiteRT file that can be read ({error})", "weights-format") from None
 
 
+def small_constants(path: Path, most: int) -> dict[str, tuple[float, ...]]:
+    """The constant tensors of floats of at most `most` bytes. Raises WeightsError if the file cannot be read."""
+    try:
+        model = FlatTable.root(_content(path))
+        return dict(_small(model, most))
+    except NOT_LEGIBLE as error:
+        raise WeightsError(f"{path}: not a LiteRT file that can be read ({error})", "weights-format") from None
+
+
 def attached(path: Path, names: Sequence[str]) -> str | None:
     """The first of these text files in the zip file that follows the FlatBuffer, if there is one."""
     texts = (_zipped(bytes(_content(path)[-TAIL:]), name) for name in names)
@@ -138,6 +148,14 @@ def _calls(model: FlatTable) -> Iterator[OperatorCall]:
             tuple(names[place] for place in call.numbers(field, "<I") if place != ABSENT) for field in (READS, WRITES)
         )
         yield OperatorCall(operators[call.number(OPERATOR, "<I")], reads, writes)
+
+
+def _small(model: FlatTable, most: int) -> Iterator[tuple[str, tuple[float, ...]]]:
+    buffers = model.tables(BUFFERS)
+    for index, table in enumerate(_graph(model).tables(TENSORS)):
+        data, letter = buffers[table.number(BUFFER, "<I")].raw(DATA), FLOATS.get(table.number(TYPE, "<b"))
+        if letter and 0 < len(data) <= most:
+            yield _legible(table, index), struct.unpack(f"<{len(data) // struct.calcsize(letter)}{letter}", data)
 
 
 def _legible(tensor: FlatTable, index: int) -> str:
