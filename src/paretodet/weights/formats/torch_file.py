@@ -15,6 +15,7 @@ from paretodet.errors import InputError, words
 from paretodet.reading import memory_map
 from paretodet.weights.file_format import FileFormat
 from paretodet.weights.safe import WeightsError, check_plain
+from paretodet.weights.torch_code import refuse_code
 
 LEGACY = b"\x80\x02\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19."  # the number with which files before torch 1.6 start
 ZIP, FIRST = b"PK\x03\x04", b"/data.pkl"  # later ones are archives with this entry first
@@ -34,6 +35,7 @@ def read(path: Path) -> dict[str, Tensor]:
 
     `PREFIXES` that all names have are removed. Raises WeightsError for any other file.
     """
+    refuse_code(path)
     try:
         with torch.serialization.safe_globals([argparse.Namespace]):  # the options in checkpoints of training scripts
             found = torch.load(path, map_location="cpu", weights_only=True, mmap=_is_mappable(path))
