@@ -24,15 +24,20 @@ STRIDES = (  # of the pyramids of one-stage detectors, most frequent first
 )
 DESCRIBED = 200  # characters
 CAPACITY = 300  # where a file leaves the number of detections open
+MODULE = "give module:make (docs/how-to/own-model.md)"
 NEAR = 0.02  # between a constant in a graph and a published one, as a fraction
+COCO_IDS = (90, 91)  # columns of heads for COCO's ids, which have gaps: without a number 0, and with it
+COCO_LAYERS = (  # numbers that the layers of such heads write, of classes and of boxes, for their anchors a cell
+    (91, 4), (273, 12), (364, 16), (546, 24), (819, 36), (810, 36), (91, 360), (91, 364),
+)  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True)
 class Evidence:
     """What a file states, how its graph is made, and what it returned for a photograph.
 
-    `outputs` are those of one run by name, and `declared` their shapes as stated, in which an open size is no integer;
-    `image` is the name of the image input, `others` of the others.
+    `outputs` are those of one run by name, none if its inputs are not known, and `declared` their shapes as stated, in
+    which an open size is no integer; `image` is the name of the image input, `others` of the others.
     """
 
     path: Path
@@ -56,8 +61,9 @@ class Evidence:
     @property
     def described(self) -> str:
         """The outputs and their shapes, as far as a message can hold them."""
-        text = ", ".join(f"{name} {list(shape)}" for name, shape in self.shapes.items())
-        return text if len(text) <= DESCRIBED else f"{text[:DESCRIBED]}… ({len(self.outputs)} outputs)"
+        shapes: Mapping[str, Sequence[Any]] = self.shapes or self.declared
+        text = ", ".join(f"{name} {list(shape)}" for name, shape in shapes.items())
+        return text if len(text) <= DESCRIBED else f"{text[:DESCRIBED]}… ({len(shapes)} outputs)"
 
     def capacity(self, name: str) -> int:
         """How many detections an output holds: as stated, or CAPACITY where that is open."""
@@ -80,12 +86,18 @@ class Evidence:
 
     def refusal(self, why: str, id: ErrorId) -> InputError:
         """The error that names the file and the ways out."""
-        way = f"`paretodet inspect {self.path}` shows what is known and writes a file to edit for --layout"
-        return InputError(f"{self.path}: {why}. {way}; or give module:make (docs/how-to/own-model.md)", id)
+        way = f"and writes a file to edit for --layout; or {MODULE}"
+        return InputError(f"{_seen(self.path, why)} {way}", id)
 
     def suppresses(self) -> bool:
         """Whether the graph suppresses boxes."""
         return any("NMS" in name or "NonMaxSuppression" in name for name in self.graph.operators)
+
+    @property
+    def has_coco_ids(self) -> bool:
+        """Whether its head has a place for each of COCO's ids: by raw scores among the outputs, or by its layers."""
+        raw = any(len(shape) == 3 and shape[2] in COCO_IDS for shape in self.shapes.values())
+        return raw or any(self.graph.sizes >= set(pair) for pair in COCO_LAYERS)
 
     def inner_pixels(self) -> Normalization | None:
         """The scaling of pixels that the graph's own normalization expects; None if it has none."""
@@ -107,6 +119,15 @@ class Pyramid:
 
     strides: tuple[int, ...]
     per_cell: int
+
+
+def input_refusal(path: Path, why: str, id: ErrorId) -> InputError:
+    """The error for inputs that are not known, which no layout file states."""
+    return InputError(f"{_seen(path, why)}; {MODULE}", id)
+
+
+def _seen(path: Path, why: str) -> str:
+    return f"{path}: {why}. `paretodet inspect {path}` shows what is known"
 
 
 def _near(found: Sequence[float], wanted: Sequence[float]) -> bool:
