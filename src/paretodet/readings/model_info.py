@@ -24,10 +24,15 @@ def as_stated(reading: Reading, metadata: Mapping[str, str]) -> Reading:
     return replace(
         reading,
         layout=_fitted(replace(reading.layout, pixels=pixels), info),
-        labels=reading.labels or tuple(info.get("labels", "").split()),
+        labels=reading.labels or stated_names(metadata),
         pixels_known=reading.pixels_known or bool(scaled),
         reasons=(*reading.reasons, f"its {INFO} has {', '.join(sorted(info))}"),
     )
+
+
+def stated_names(metadata: Mapping[str, str]) -> tuple[str, ...]:
+    """The names of the classes that `model_info` states."""
+    return tuple(metadata.get(f"{INFO}.labels", "").split())
 
 
 def _pixels(found: Normalization, info: Mapping[str, str]) -> Normalization:
