@@ -21,6 +21,8 @@ NAMED_FILES = {  # endings of names that are files: the key of their SHA-256 in 
     ".tflite": "weights",
     ".torchscript": "weights",
     ".pt2": "weights",
+    ".pt": "weights",  # of TorchScript
+    ".pth": "weights",
     ".cfg": "cfg",
     ".json": "cfg",
 }

@@ -1,7 +1,7 @@
 """Shows what the outputs of a detector file are taken to mean, and why."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,7 @@ from paretodet.readings.evidence import Evidence
 from paretodet.readings.look import FAINT
 from paretodet.readings.recognize import Trial, chosen, own_photograph, tried
 from paretodet.runtimes.graph import FileRuntime
-from paretodet.runtimes.onnx_reading import Looker
+from paretodet.runtimes.onnx_reading import UNKNOWN, Looker, not_run
 from paretodet.runtimes.table import runtime_of
 from paretodet.sources.table import source_of
 
@@ -58,8 +58,8 @@ class Inspection:
             "file": str(self.path),
             "producer": self.evidence.graph.producer,
             "metadata": sorted(self.evidence.metadata),
-            "image": {"name": self.evidence.image, "height": self.evidence.height, "width": self.evidence.width},
-            "outputs": {name: list(shape) for name, shape in self.evidence.shapes.items()},
+            "image": self._image(),
+            "outputs": {name: list(shape) for name, shape in (self.evidence.shapes or self.evidence.declared).items()},
             "read_as": str(self.reading) if self.reading else None,
             "refused": self.refused,
             "labels": list(self.reading.labels) if self.reading else [],
@@ -70,13 +70,20 @@ class Inspection:
             "layout": to_data(self.layout),
         }
 
+    def _image(self) -> dict[str, Any] | None:
+        """The image input; None if the inputs are not known."""
+        if not self.evidence.image:
+            return None
+        return {"name": self.evidence.image, "height": self.evidence.height, "width": self.evidence.width}
+
     def to_toml(self) -> str:
         """A layout file; what was recognized and why is in its comments."""
         return "\n".join((*(f"# {line}" for line in self._lines()), "", to_toml(self.layout)))
 
     def _lines(self) -> list[str]:
         evidence, keys = self.evidence, ", ".join(sorted(self.evidence.metadata)[:KEYS])
-        lines = [f"{self.path}: image {evidence.image} {evidence.height}x{evidence.width}"]
+        size = f"{evidence.image} {evidence.height}x{evidence.width}" if evidence.image else "not known"
+        lines = [f"{self.path}: image {size}"]
         lines += [f"outputs: {evidence.described}", f"producer: {evidence.graph.producer or 'not stated'}"]
         lines += [f"metadata: {keys or 'none'}"]
         for trial in self.trials:
@@ -103,7 +110,12 @@ def inspect(config: CandidateConfig, *, images: Sequence[np.ndarray] = ()) -> In
         )
     runtime.require(network.form)
     program = runtime.for_file(network).compile(network.path)
-    looker = Looker(network, program)
+    try:
+        looker = Looker(network, program)
+    except InputError as error:
+        if error.id != UNKNOWN:
+            raise
+        return Inspection(path=network.path, evidence=not_run(network, program), trials=(), refused=error.message)
     evidence = looker.evidence(images[0] if images else own_photograph())
     trials: tuple[Trial, ...] = ()
     try:
@@ -113,9 +125,10 @@ def inspect(config: CandidateConfig, *, images: Sequence[np.ndarray] = ()) -> In
         return Inspection(path=network.path, evidence=evidence, trials=trials, refused=error.message)
 
 
-def drawn(config: CandidateConfig, layout: FileLayout, image: np.ndarray) -> Image.Image:
-    """An image with the best boxes of a config's file, read by a layout."""
-    candidate = open_config(CandidateConfig(**_fields(config) | {"layout": layout}))
+def drawn(config: CandidateConfig, found: Inspection, image: np.ndarray) -> Image.Image:
+    """An image with the best boxes of a config's file, as it is measured; of a refused one by the layout to correct."""
+    refused = found.refused is not None and config.layout is None
+    candidate = open_config(replace(config, layout=found.layout) if refused else config)
     with torch.inference_mode():
         (boxes,) = detect(candidate, [image])
     return draw(image, [box for box in boxes if box.score > FAINT][:DRAWN])
@@ -126,12 +139,8 @@ def first_image(path: Path | None) -> np.ndarray:
     return read_image(path) if path else own_photograph()
 
 
-def _fields(config: CandidateConfig) -> dict[str, Any]:
-    return {"name": config.name, **config.options, "batch": config.batch, "threads": config.threads}
-
-
 def _sketch(evidence: Evidence) -> FileLayout:
     """A layout to correct: the first output as rows of a box and classes, the others as not used."""
-    first, *others = evidence.outputs
+    first, *others = evidence.outputs or evidence.declared
     columns = ((first, ("box", "classes")), *((name, ("other",)) for name in others))
     return FileLayout(family="to be corrected", outputs=OutputLayout(columns=columns))

@@ -4,6 +4,7 @@ import torch
 from PIL import Image
 
 from paretodet.bench.accuracy import accuracy, category_ids, results
+from paretodet.errors import InputError
 from paretodet.evaluation.masks import PASTINGS, paste
 from paretodet.labels.formats.coco import from_json
 from paretodet.labels.rle import decode
@@ -112,8 +113,10 @@ def test_masks_are_drawn_as_the_candidate_says(folder, pasting):
 
 
 def test_a_label_beyond_the_categories_is_named(folder):
-    with pytest.raises(ValueError, match="label 7"):
+    with pytest.raises(InputError, match="label 7") as refused:
         accuracy(Scripted(RIGHT, [2, 7]), labeled(TRUTH, folder))
+    assert refused.value.id == "label-unknown"
+    assert all(way in refused.value.message for way in ("COCO's ids", "--classes", "from 1", "first_label", "--layout"))
 
 
 def test_an_image_that_cannot_be_read_is_left_out_and_named(folder):
@@ -132,5 +135,5 @@ def test_labels_match_categories_by_name_or_by_order():
     both = {2: "tvmonitor", 5: "aeroplane"}
     assert category_ids(("tv", "airplane", "couch"), both) == [2, 5, None]
     assert category_ids(("sofa", "cat"), {7: "sofa"}) == [7, None]  # an exact match has precedence
-    with pytest.raises(ValueError, match="dog"):
-        category_ids(("dog", "cat"), NAMES)
+    with pytest.raises(ValueError, match="none of dog, cat, .*--classes.*label-unknown"):
+        category_ids((None, "dog", "cat"), NAMES)

@@ -46,6 +46,15 @@ def test_small_constants_and_operators_of_subgraphs(tmp_path: Path) -> None:
     assert "NonMaxSuppression" in graph.operators and graph.nodes[1].inputs == ("x", "scale")
 
 
+def test_the_sizes_of_what_layers_write_are_known(tmp_path: Path) -> None:
+    shapes = {"kernel": (300, 3, 1, 1), "matrix": (7, 2), "vector": (9,), "rows": (1, 11, 4)}
+    tensors = [numpy_helper.from_array(np.zeros(shape, np.float32), name) for name, shape in shapes.items()]
+    image = helper.make_tensor_value_info("x", TensorProto.FLOAT, [1])
+    graph = helper.make_graph([helper.make_node("Neg", ["x"], ["y"])], "g", [image], [], tensors)
+    onnx.save(helper.make_model(graph), tmp_path / "a.onnx")
+    assert read_graph(tmp_path / "a.onnx").sizes == {300, 7, 2}
+
+
 @pytest.mark.parametrize("content", [b"no", b"\xff" * 40, b"\x3a\x7f"])
 def test_bytes_that_are_no_graph_are_named(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "bad.onnx").write_bytes(content)

@@ -11,6 +11,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from made_onnx import ANSWER, BOX, CELLS, SIDE, center, fractions, rows, separate, write
 from opened_files import IMAGE, best, layout_of, opened
+from paretodet.detectors.labels import COCO_90, COCO_91
 from paretodet.errors import InputError
 from paretodet.layouts.layout import BGR_BYTES, IMAGENET, UNIT_RANGE, FileLayout, Normalization, OutputLayout
 from paretodet.readings.look import contradiction
@@ -496,11 +497,8 @@ def test_an_unknown_layout_names_the_file_and_the_way_out(tmp_path: Path) -> Non
     )
 
 
-def test_scaling_inside_the_graph_is_known(tmp_path: Path) -> None:
-    """As of torchvision: pixels are 0..1, and the graph subtracts the mean."""
-    boxes, scores, labels = separate(BOX, label=2)
-    path = write(tmp_path / "tv.onnx", {"boxes": boxes, "labels": labels, "scores": scores})
-    assert refused(path).id == "pixels-unknown"
+def normalizing(path: Path) -> Path:
+    """The file with a graph that subtracts the mean of pixels of 0..1."""
     model = onnx.load(path)
     mean = np.array([0.485, 0.456, 0.406], np.float32).reshape(3, 1, 1)
     model.graph.initializer.append(numpy_helper.from_array(mean, "mean_of_pixels"))
@@ -508,5 +506,68 @@ def test_scaling_inside_the_graph_is_known(tmp_path: Path) -> None:
     for node in model.graph.node[2:]:
         node.input[:] = ["less" if name == "pixels" else name for name in node.input]
     onnx.save(model, path)
-    candidate = opened(path)
+    return path
+
+
+def test_scaling_inside_the_graph_is_known(tmp_path: Path) -> None:
+    boxes, scores, labels = separate(BOX, label=2)
+    path = write(tmp_path / "net.onnx", {"boxes": boxes, "labels": labels, "scores": scores})
+    assert refused(path).id == "pixels-unknown"
+    candidate = opened(normalizing(path))
     assert best(candidate) == (ANSWER, pytest.approx(0.9), 2) and layout_of(candidate).pixels == UNIT_RANGE
+
+
+def of_any_length(path: Path) -> Path:
+    """The file with only those rows of its outputs whose score is not 0."""
+    model = onnx.load(path)
+    for node in model.graph.node:
+        node.output[:] = [f"all_{name}" if name in ("boxes", "scores", "labels") else name for name in node.output]
+    model.graph.initializer.append(numpy_helper.from_array(np.array([-1], np.int64), "flat"))
+    model.graph.node.append(helper.make_node("NonZero", ["all_scores"], ["places"]))
+    model.graph.node.append(helper.make_node("Reshape", ["places", "flat"], ["kept"]))
+    for name in ("boxes", "scores", "labels"):
+        model.graph.node.append(helper.make_node("Gather", [f"all_{name}", "kept"], [name]))
+    onnx.save(model, path)
+    return path
+
+
+@pytest.mark.parametrize("coco", [False, True])
+@pytest.mark.parametrize("shape", [(1, 3, SIDE, SIDE), (3, SIDE, SIDE)])
+def test_labels_of_torchvision_count_from_1(tmp_path: Path, shape: tuple[int, ...], coco: bool) -> None:
+    """Its graph normalizes, and returns any number of detections of one image. Of 91 classes, they are COCO's ids."""
+    outputs = {name: part[0] for name, part in zip(("boxes", "scores", "labels"), separate(BOX, label=13), strict=True)}
+    path = of_any_length(normalizing(write(tmp_path / "tv.onnx", outputs, open_length=True, shape=shape)))
+    if coco:
+        model = onnx.load(path)
+        for size in (91, 364):
+            model.graph.initializer.append(numpy_helper.from_array(np.zeros((size, 2), np.float32), f"of_{size}"))
+        onnx.save(model, path)
+    candidate = opened(path)
+    assert best(candidate) == (ANSWER, pytest.approx(0.9), 12)
+    assert candidate.labels == (COCO_90 if coco else ()) and COCO_90[12] == "stop sign"
+    assert layout_of(candidate).family == "torchvision"
+
+
+def test_a_triple_of_a_fixed_length_does_not_count_as_torchvision(tmp_path: Path) -> None:
+    outputs = {name: part[0] for name, part in zip(("boxes", "scores", "labels"), separate(BOX, label=2), strict=True)}
+    assert best(opened(normalizing(write(tmp_path / "net.onnx", outputs))))[2] == 2
+
+
+@pytest.mark.parametrize(("classes", "names"), [(91, COCO_91), (80, ())])
+def test_a_detr_of_91_classes_has_the_ids_of_coco(tmp_path: Path, classes: int, names: tuple[str | None, ...]) -> None:
+    logits, boxes = np.full((1, 100, classes), -6, np.float32), np.full((1, 100, 4), 0.5, np.float32)
+    logits[0, 0, 18], boxes[0, 0] = 2, center(scale=1 / SIDE)
+    candidate = opened(write(tmp_path / "rf.onnx", {"dets": boxes, "labels": logits}))
+    assert best(candidate)[2] == 18 and candidate.labels == names
+    assert COCO_91[18] == "dog"
+
+
+@pytest.mark.parametrize(("count", "fits"), [(1, False), (2, True), (3, False)])
+def test_names_of_another_number_than_the_columns_are_refused(tmp_path: Path, count: int, fits: bool) -> None:
+    path = write(tmp_path / "v8.onnx", {"output0": rows([*center(), 0.1, 0.9]).transpose(0, 2, 1).copy()})
+    names = ("cat", "dog", "cow")[:count]
+    if fits:
+        assert opened(path, labels=names).labels == names
+    else:
+        error = refused(path, labels=names)
+        assert error.id == "option-value" and error.message.startswith(f"labels: got {count} names")

@@ -9,6 +9,7 @@ import pytest
 import torch
 import transformers
 from transformers.image_transforms import get_size_with_aspect_ratio
+from transformers.image_utils import get_image_size_for_max_height_width
 
 from paretodet.candidate import NetworkCandidate
 from paretodet.config import CandidateConfig
@@ -18,7 +19,7 @@ from paretodet.errors import InputError
 from paretodet.opening import job, open_candidate, require_weights
 from paretodet.sources.hub_config import RULES, read_config
 from paretodet.sources.hub_models import MODELS
-from paretodet.transforms.resize_policy import Letterbox, ShortSide, Stretch
+from paretodet.transforms.resize_policy import Letterbox, PaddedSides, ShortSide, Stretch
 from paretodet.transforms.short_side import transformers as short_side
 from paretodet.weights import safe
 
@@ -261,6 +262,77 @@ def test_a_kind_that_the_library_runs_in_fp32_only_is_named(tmp_path: Path) -> N
     with pytest.raises(InputError, match="precision: dab-detr runs in fp32 only, got bf16"):
         opened(path, precision="bf16")
     assert opened(written(tmp_path, "detr"), precision="bf16").facts().precision == "bf16"
+
+
+GUIDE = {"size": {"max_height": 64, "max_width": 64}, "do_pad": True, "pad_size": {"height": 64, "width": 64}}
+
+
+@pytest.mark.parametrize("kind", ["detr", "conditional_detr", "yolos", "rt_detr"])
+def test_images_are_padded_as_the_guide_of_the_library_says(kind: str, tmp_path: Path) -> None:
+    """Pixels outside are 0 once normalized, and boxes are shares of the canvas, as those that a network learns."""
+    more = {"image_size": [64, 64]} if kind == "yolos" else {}
+    candidate = opened(written(tmp_path, kind, processor=GUIDE, **more))
+    assert candidate.session.fit == PaddedSides(height=64, width=64, max_height=64, max_width=64)
+    processors = {
+        "detr": transformers.DetrImageProcessorPil,
+        "conditional_detr": transformers.ConditionalDetrImageProcessorPil,
+        "yolos": transformers.YolosImageProcessorPil,
+        "rt_detr": transformers.RTDetrImageProcessorPil,
+    }
+    normal = {"do_normalize": True, "image_mean": [0.485, 0.456, 0.406], "image_std": [0.229, 0.224, 0.225]}
+    processor, seen = processors[kind](**GUIDE, **normal), dict[str, torch.Tensor]()
+    inner(candidate).register_forward_pre_hook(lambda _, args, given: seen.update(given), with_kwargs=True)
+    found = candidate.finish(candidate.infer(candidate.prepare(IMAGES[:1])), SIZES[:1])
+    expected = processor([IMAGES[0]], return_tensors="pt")
+    torch.testing.assert_close(seen["pixel_values"], expected["pixel_values"], atol=0.02, rtol=0, check_dtype=False)
+    assert seen["pixel_values"][:, :, :48].all() and not seen["pixel_values"][:, :, 48:].any()
+    assert "pixel_mask" not in seen or torch.equal(seen["pixel_mask"], expected["pixel_mask"])
+    with torch.inference_mode():
+        outputs = inner(candidate)(**seen)
+    canvas = torch.tensor([[80.0, 80.0]])  # in pixels of the image, which fills 80 x 60 of it
+    (rows,) = processor.post_process_object_detection(outputs, threshold=0.0, target_sizes=canvas)
+    scores, order = rows["scores"].sort(descending=True, stable=True)
+    boxes = rows["boxes"][order].clamp(min=0).minimum(torch.tensor([80.0, 60.0, 80.0, 60.0]))
+    torch.testing.assert_close(found.boxes[0, : len(scores)], boxes, atol=1e-3, rtol=1e-4)
+
+
+@pytest.mark.parametrize(("height", "width"), [(427, 640), (333, 500), (500, 49), (61, 61), (1, 900)])
+def test_padded_sides_are_those_of_the_library(height: int, width: int) -> None:
+    policy = PaddedSides(height=500, width=490, max_height=480, max_width=481)
+    resized = policy.layout((height, width)).resized
+    assert resized == tuple(max(1, side) for side in get_image_size_for_max_height_width((height, width), 480, 481))
+
+
+def test_options_replace_a_fit_that_is_not_known(tmp_path: Path) -> None:
+    """Which is refused with them."""
+    path = written(tmp_path, "detr", processor={"size": {"max_height": 64, "max_width": 64}})
+    with pytest.raises(InputError, match=r"preprocessor_config\.json: size: .*--size.*--fit.*cfg-unsupported"):
+        opened(path)
+    with pytest.raises(InputError, match="cfg-unsupported"):
+        opened(path, fit="letterbox")
+    with pytest.raises(InputError, match="cfg-unsupported"):  # before anything is measured
+        job(CandidateConfig(name=str(path)))
+    assert job(CandidateConfig(name=str(path), height=64)).recipe["height"] == 64
+    assert opened(path, height=64).session.fit == Stretch(height=64, width=64)
+    assert opened(path, height=64, fit="letterbox").session.fit == Letterbox(height=64, width=64)
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"do_resize": False},
+        {"do_pad": False},
+        {"pad_size": {"height": 32, "width": 32}},
+        {"pad_size": {"height": 64}},
+        {"pad_size": 64},
+        {"size": SMALL},
+        {"size": {"height": 32, "width": 32}},
+        {"size": [64, 64]},
+    ],
+)
+def test_a_padding_that_is_not_known_is_named(changed: dict[str, Any], tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"preprocessor_config\.json: .*--size.*cfg-unsupported"):
+        opened(written(tmp_path, "detr", processor=GUIDE | changed))
 
 
 @pytest.mark.parametrize("processor", [{"size": {"longest_edge": 5}}, {"image_std": [0, 1, 1]}, {"do_rescale": False}])

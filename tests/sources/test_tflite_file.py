@@ -9,6 +9,7 @@ from PIL import Image
 
 from made_tflite import Made, write_tflite
 from paretodet.config import CandidateConfig
+from paretodet.detectors.labels import COCO_80, COCO_90
 from paretodet.network import OnnxNetwork
 from paretodet.opening import open_candidate
 from paretodet.runtimes.litert import postprocessed
@@ -37,6 +38,17 @@ def test_canvas_and_labels_are_those_of_the_file(tmp_path):
     assert named.labels == ("bird",)
     sampled = TfliteFile().load(CandidateConfig(name=str(path), sampling="opencv"))
     assert sampled.fit == replace(network.fit, sampling="opencv") and sampled.identity != network.identity
+
+
+def test_a_file_that_tells_as_many_classes_apart_as_coco_has_ids_has_their_names(tmp_path):
+    for count, expected in ((90, COCO_90), (89, ())):
+        operators = {POSTPROCESS: {"num_classes": count}}
+        path = write_tflite(tmp_path / f"{count}.tflite", {"image": IMAGE}, inputs=(0,), operators=operators)
+        assert TfliteFile().load(CandidateConfig(name=str(path))).labels == expected
+        names = tuple(map(str, range(count)))
+        assert TfliteFile().load(CandidateConfig(name=str(path), labels=names)).labels == names
+        with pytest.raises(ValueError, match=f"labels: got 80 names, .*{count} classes.*option-value"):
+            TfliteFile().load(CandidateConfig(name=str(path), labels=COCO_80))
 
 
 @pytest.mark.parametrize(

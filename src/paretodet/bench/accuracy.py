@@ -134,7 +134,10 @@ def _detect(candidate: Candidate, pixels: Image, ids: Sequence[int | None]) -> I
     for label, row in _rows(detections, size, pasting_of(candidate)):
         if not 0 <= label < len(ids):
             raise InputError(
-                f"labels: {candidate.name} returned label {label}, but there are {len(ids)} categories", "label-unknown"
+                f"labels: {candidate.name} returned label {label}, but there are {len(ids)} categories: its numbers "
+                "may have gaps, as COCO's ids have, so that --classes FILE must name them all; or they count from 1, "
+                "which first_label in a layout file states for --layout",
+                "label-unknown",
             )
         if ids[label] is not None:
             yield {"category_id": ids[label], **row}
@@ -166,7 +169,7 @@ def category_ids(labels: LabelNames, categories: Mapping[int, str]) -> list[int 
     id_by_name = {name: key for key, name in categories.items()}
     ids = [id_of(label or "", id_by_name) for label in labels]
     if all(category_id is None for category_id in ids):
-        raise InputError(
-            f"labels: none of {', '.join(map(str, labels[:3]))}, ... is a category of the labels", "label-unknown"
-        )
+        first = ", ".join([label for label in labels if label][:3])
+        message = f"labels: none of {first}, ... is a category of the labels; --classes FILE names its classes"
+        raise InputError(message, "label-unknown")
     return ids

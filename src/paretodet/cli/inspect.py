@@ -36,7 +36,7 @@ def inspect(
     else:
         typer.echo(found.to_toml(), nl=False)
     if out:
-        boxes = drawn(chosen, chosen.layout or found.layout, picture)
+        boxes = drawn(chosen, found, picture)
         with written(out) as temporary:
             boxes.save(temporary, format="PNG" if out.suffix.lower() == ".png" else "JPEG", quality=92)
         note(f"Boxes drawn to {out}.")

@@ -40,14 +40,19 @@ PREPARING = MOVING | {  # operators between an image and the first layer
     *("Add", "Cast", "Clip", "Convert", "DequantizeLinear", "Div", "Identity", "Interpolate", "Mul", "Pad"),
     *("QuantizeLinear", "Reshape", "Resize", "Squeeze", "Sub", "Transpose", "Unsqueeze"),
 }
+MODULE = "give module:make (docs/how-to/own-model.md)"
+COCO_IDS = (90, 91)  # columns of heads for COCO's ids, which have gaps: without a number 0, and with it
+COCO_LAYERS = (  # numbers that the layers of such heads write, of classes and of boxes, for their anchors a cell
+    (91, 4), (273, 12), (364, 16), (546, 24), (819, 36), (810, 36), (91, 360), (91, 364),
+)  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True)
 class Evidence:
     """What a file states, how its graph is made, and what it returned for a photograph.
 
-    `outputs` are those of one run by name, and `declared` their shapes as stated, in which an open size is no integer;
-    `image` is the name of the image input, `others` of the others.
+    `outputs` are those of one run by name, none if its inputs are not known, and `declared` their shapes as stated, in
+    which an open size is no integer; `image` is the name of the image input, `others` of the others.
     """
 
     path: Path
@@ -71,8 +76,9 @@ class Evidence:
     @property
     def described(self) -> str:
         """The outputs and their shapes, as far as a message can hold them."""
-        text = ", ".join(f"{name} {list(shape)}" for name, shape in self.shapes.items())
-        return text if len(text) <= DESCRIBED else f"{text[:DESCRIBED]}… ({len(self.outputs)} outputs)"
+        shapes: Mapping[str, Sequence[Any]] = self.shapes or self.declared
+        text = ", ".join(f"{name} {list(shape)}" for name, shape in shapes.items())
+        return text if len(text) <= DESCRIBED else f"{text[:DESCRIBED]}… ({len(shapes)} outputs)"
 
     def capacity(self, name: str) -> int:
         """How many detections an output holds: as stated, or CAPACITY where that is open."""
@@ -110,12 +116,18 @@ class Evidence:
 
     def refusal(self, why: str, id: ErrorId) -> InputError:
         """The error that names the file and the ways out."""
-        way = f"`paretodet inspect {self.path}` shows what is known and writes a file to edit for --layout"
-        return InputError(f"{self.path}: {why}. {way}; or give module:make (docs/how-to/own-model.md)", id)
+        way = f"and writes a file to edit for --layout; or {MODULE}"
+        return InputError(f"{_seen(self.path, why)} {way}", id)
 
     def suppresses(self) -> bool:
         """Whether the graph suppresses boxes."""
         return any(map(suppresses, self.graph.operators))
+
+    @property
+    def has_coco_ids(self) -> bool:
+        """Whether its head has a place for each of COCO's ids: by raw scores among the outputs, or by its layers."""
+        raw = any(len(shape) == 3 and shape[2] in COCO_IDS for shape in self.shapes.values())
+        return raw or any(self.graph.sizes >= set(pair) for pair in COCO_LAYERS)
 
     def inner_pixels(self, assumed: Normalization = UNIT_RANGE) -> Normalization | None:
         """The pixels that the graph's own normalization expects; None if it has none.
@@ -154,6 +166,15 @@ def _expected(operator: str, values: Sequence[float], assumed: Normalization, *,
         if not moved and _near(subtracted, means[::-1]):
             return replace(pixels, channels="bgr")
     return None
+
+
+def input_refusal(path: Path, why: str, id: ErrorId) -> InputError:
+    """The error for inputs that are not known, which no layout file states."""
+    return InputError(f"{_seen(path, why)}; {MODULE}", id)
+
+
+def _seen(path: Path, why: str) -> str:
+    return f"{path}: {why}. `paretodet inspect {path}` shows what is known"
 
 
 def _near(found: Sequence[float], wanted: Sequence[float]) -> bool:

@@ -24,7 +24,7 @@ def as_stated(reading: Reading, metadata: Mapping[str, str]) -> Reading:
     return replace(
         reading,
         layout=_fitted(replace(reading.layout, pixels=pixels), info),
-        labels=reading.labels or tuple(info.get("labels", "").split()),
+        labels=reading.labels or stated_names(metadata),
         pixels_known=reading.pixels_known or states_pixels(metadata),
         reasons=(*reading.reasons, f"its {INFO} has {', '.join(sorted(info))}"),
     )
@@ -33,6 +33,11 @@ def as_stated(reading: Reading, metadata: Mapping[str, str]) -> Reading:
 def states_pixels(metadata: Mapping[str, str]) -> bool:
     """Whether `model_info` states how pixels are scaled."""
     return any(f"{INFO}.{key}" in metadata for key in SCALED)
+
+
+def stated_names(metadata: Mapping[str, str]) -> tuple[str, ...]:
+    """The names of the classes that `model_info` states."""
+    return tuple(metadata.get(f"{INFO}.labels", "").split())
 
 
 def _pixels(found: Normalization, info: Mapping[str, str]) -> Normalization:

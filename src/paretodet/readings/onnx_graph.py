@@ -4,7 +4,7 @@ Source: onnx.proto of ONNX 1.17. Only the structure is read, and constants of a 
 library is needed.
 """
 
-from collections.abc import Container, Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,7 +18,7 @@ NODE, CONSTANT = 1, 5  # of GraphProto
 INPUTS, OUTPUTS, LABEL, OPERATOR, ATTRIBUTES = 1, 2, 3, 4, 5  # of NodeProto
 ATTRIBUTE, TENSOR, SUBGRAPH, INTEGERS = 1, 5, 6, 8  # of AttributeProto
 KERNEL = "kernel_shape"  # an attribute of convolutions
-TYPE, FLOATS, HALVES, NAME, RAW = 2, 4, 5, 8, 9  # of TensorProto
+SIDES, TYPE, FLOATS, HALVES, NAME, RAW = 1, 2, 4, 5, 8, 9  # of TensorProto
 FLOAT, HALF, DOUBLE = "<f4", "<f2", "<f8"
 TYPES: Mapping[object, str] = {1: FLOAT, 10: HALF, 11: DOUBLE}  # of constants that are read
 SMALL = 64  # bytes of a constant that is read
@@ -50,6 +50,7 @@ class OnnxGraph:
     producer: str
     nodes: tuple[Node, ...]
     constants: Mapping[str, tuple[float, ...]]
+    sizes: frozenset[int] = frozenset()  # of what its layers write: see `written`
 
     @property
     def operators(self) -> frozenset[str]:
@@ -130,13 +131,20 @@ def read_graph(path: Path) -> OnnxGraph:
         graph = dict(_grouped(reader, model[GRAPH][-1])) if GRAPH in model else {}
         nodes = [_node(reader, message) for message in graph.get(NODE, ())]
         constants = dict(_constants(reader, graph, [message for _, message in nodes]))
+        sizes = frozenset(size for each in graph.get(CONSTANT, ()) for size in written(_sides(reader, each)))
     except InputError as error:
         raise InputError(f"{path}: no ONNX file ({words(error)})", "graph-failed") from None
     for node, _ in nodes:
         if node.operator in COPIES and node.inputs and node.inputs[0] in constants:
             constants |= dict.fromkeys(node.outputs, constants[node.inputs[0]])
     producer = " ".join(text(part) for key in (PRODUCER, VERSION) for part in model.get(key, ())[-1:])
-    return OnnxGraph(metadata=metadata, producer=producer, nodes=tuple(node for node, _ in nodes), constants=constants)
+    parts = tuple(node for node, _ in nodes)
+    return OnnxGraph(metadata=metadata, producer=producer, nodes=parts, constants=constants, sizes=sizes)
+
+
+def written(shape: Sequence[int]) -> Sequence[int]:
+    """The numbers that a layer with weights of this shape may write: a kernel's first side, either one of a matrix."""
+    return shape[:1] if len(shape) == 4 else shape if len(shape) == 2 else ()
 
 
 def _grouped(reader: WireReader, message: memoryview) -> dict[int, list[memoryview]]:
@@ -200,6 +208,12 @@ def _constants(
                 tensors = list(reader.messages(attribute, TENSOR))
                 if tensors and (values := _floats(reader, reader.last(tensors[-1]))) is not None:
                     yield text(parts[OUTPUTS][-1]), values
+
+
+def _sides(reader: WireReader, tensor: memoryview) -> list[int]:
+    """The shape of a tensor, packed or one by one."""
+    values = [value for number, value in reader.fields(tensor) if number == SIDES]
+    return [side for each in values for side in ([each] if isinstance(each, int) else reader.varints(each))]
 
 
 def _floats(reader: WireReader, fields: Mapping[int, object]) -> tuple[float, ...] | None:

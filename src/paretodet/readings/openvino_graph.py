@@ -14,7 +14,7 @@ import numpy as np
 from paretodet.errors import InputError, words
 from paretodet.labels.formats.yolo import read_yaml
 from paretodet.labels.xml_stream import children
-from paretodet.readings.onnx_graph import SMALL, Node, OnnxGraph
+from paretodet.readings.onnx_graph import SMALL, Node, OnnxGraph, written
 
 ROOT = "net"
 INFO = "model_info"  # the prefix of its keys in the metadata
@@ -40,6 +40,7 @@ def read_graph(path: Path) -> OnnxGraph:
         parts = {element.tag: element for element in children(path, ROOT)}
         layers = list(parts.get("layers", ()))
         constants = dict(_constants(layers, path.with_suffix(".bin")))
+        sizes = frozenset(size for layer in layers for size in written(_sides(layer)))
     except (InputError, ValueError) as error:
         raise InputError(f"{path}: no model of OpenVINO ({words(error)})", "graph-failed") from None
     names = dict(_names(layers))
@@ -56,6 +57,7 @@ def read_graph(path: Path) -> OnnxGraph:
         producer=f"OpenVINO {'' if version is None else version.get('value', '')}".strip(),
         nodes=nodes,
         constants=named,
+        sizes=sizes,
     )
 
 
@@ -99,6 +101,14 @@ def _constants(layers: list[Element], path: Path) -> Iterator[tuple[str, tuple[f
                 content, kind = file.read(size), TYPES[data.get("element_type", "")]
                 if len(content) == size and size % np.dtype(kind).itemsize == 0:
                     yield layer.get("id", ""), tuple(np.frombuffer(content, kind).astype(float).tolist())
+
+
+def _sides(layer: Element) -> list[int]:
+    """The shape of a constant; empty for another layer."""
+    data = layer.find("data")
+    if layer.get("type") != CONSTANT or data is None:
+        return []
+    return [int(side) for side in data.get("shape", "").split(",") if side.strip()]
 
 
 def _metadata(info: Element, beside: Path) -> dict[str, str]:

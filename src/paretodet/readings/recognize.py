@@ -4,19 +4,21 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from importlib.resources import files
+from typing import Any
 
 import numpy as np
 from PIL import Image
 
 from paretodet.bench.synthetic_images import draw_images
+from paretodet.detectors.labels import COCO_90
 from paretodet.errors import InputError
 from paretodet.layouts.layout import BGR_BYTES, BYTES, UNIT_RANGE, FileLayout, Reading
 from paretodet.media.photographs import photographs
-from paretodet.readings.conventions import CONVENTIONS
+from paretodet.readings.conventions import CONVENTIONS, ultralytics
 from paretodet.readings.evidence import Evidence
 from paretodet.readings.look import contradiction, detected, doubt, repeated
 from paretodet.readings.mirror import Run, not_mirrored
-from paretodet.readings.model_info import as_stated, states_pixels
+from paretodet.readings.model_info import as_stated, stated_names, states_pixels
 
 PHOTOGRAPHS = 4  # that are looked at, until one has a detection
 NAMED = 2  # readings in a message
@@ -92,7 +94,7 @@ def proposed(evidence: Evidence) -> list[Reading]:
             found = list(readings)
             break
         found += readings
-    found = [as_stated(_as_in_graph(reading, evidence), evidence.metadata) for reading in found]
+    found = [_named(as_stated(_as_in_graph(reading, evidence), evidence.metadata), evidence) for reading in found]
     return [_of_bytes(reading) if evidence.bytes_in else reading for reading in found]
 
 
@@ -112,8 +114,11 @@ def _of_bytes(reading: Reading) -> Reading:
 
 
 def given(layout: FileLayout, evidence: Evidence, run: Run, *, images: Sequence[np.ndarray] = ()) -> Reading:
-    """The reading of a layout that the user gives. Raises InputError if the numbers contradict it."""
-    reading = Reading(layout=layout, reasons=("the layout was given",), strength=0)
+    """The reading of a layout that the user gives, with what the file states beside it.
+
+    Raises InputError if the numbers contradict it.
+    """
+    reading = _repeated(layout, evidence)
     if layout.outputs.has_gaps:
         message = f"{evidence.path}: anchors: got a side of 0: put those that it was trained with into the layout file"
         raise InputError(message, "layout-malformed")
@@ -122,6 +127,35 @@ def given(layout: FileLayout, evidence: Evidence, run: Run, *, images: Sequence[
         message = f"{evidence.path}: {trial.reading}: {trial.against}; correct the layout file"
         raise InputError(message, "onnx-contradicted")
     return reading
+
+
+def _repeated(layout: FileLayout, evidence: Evidence) -> Reading:
+    """The recognized reading that a given layout repeats; for another layout, that with the names of the classes."""
+    try:
+        found = proposed(evidence)
+    except InputError:  # of another task, of which the user has stated the boxes
+        found = []
+    reading = Reading(layout=layout, reasons=("the layout was given",), strength=0)
+    for same in (each for each in found if _meaning(each) == _meaning(reading)):
+        return replace(reading, labels=same.labels, policy=same.policy, checked=same.checked)
+    names = {each.labels for each in found if each.labels and _numbering(each.layout) == _numbering(layout)}
+    stated = ultralytics.stated_names(evidence.metadata) or stated_names(evidence.metadata)
+    return _named(replace(reading, labels=names.pop() if len(names) == 1 else stated), evidence)
+
+
+def _numbering(layout: FileLayout) -> tuple[Any, ...]:
+    """What decides which class a number stands for."""
+    outputs = layout.outputs
+    held = [name for name, words in outputs.columns if any(word.startswith(("classes", "label")) for word in words)]
+    return outputs.background, outputs.first_label, held
+
+
+def _named(reading: Reading, evidence: Evidence) -> Reading:
+    """The reading with COCO's names where labels count from 1 and the file has a head for COCO's ids."""
+    outputs = reading.layout.outputs
+    if reading.labels or "label" not in outputs.words or outputs.first_label != 1 or not evidence.has_coco_ids:
+        return reading
+    return replace(reading, labels=COCO_90)
 
 
 def look_images() -> Iterator[np.ndarray]:

@@ -1,8 +1,8 @@
-"""What an ONNX detector reads, recognized by type and shape."""
+"""What an ONNX detector reads, recognized by names, types and shapes."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -12,9 +12,17 @@ from paretodet.errors import ErrorId, InputError
 from paretodet.layouts.layout import UNIT_RANGE, Normalization
 from paretodet.types import Images
 
-TYPES = {"tensor(uint8)": np.uint8, "tensor(float)": np.float32, "tensor(float16)": np.float16}
+TYPES: dict[str, Any] = {"tensor(uint8)": np.uint8, "tensor(float)": np.float32, "tensor(float16)": np.float16}
+WHOLE: dict[str, Any] = {"tensor(int64)": np.int64, "tensor(int32)": np.int32}
+FLAGS: dict[str, Any] = {**WHOLE, **TYPES, "tensor(bool)": np.bool_}
 SIDE = 640  # where the file leaves the size open
 FACTOR = "scale_factor"  # PaddleDetection's: by how much the image was resized, which `fit` undoes
+TARGET = "orig_target_sizes"  # of DETR-like detectors as deployed: the canvas's (width, height)
+MASK = "pixel_mask"  # of transformers: 1 where the canvas holds the image
+KNOWN = (
+    f"known is one image, [B, 3, H, W], [B, H, W, 3] or either without B, and beside it {TARGET}, {MASK}, {FACTOR} and "
+    "sizes [B, 2]"
+)
 
 
 class OnnxLayoutError(InputError):
@@ -22,6 +30,32 @@ class OnnxLayoutError(InputError):
 
     def __init__(self, message: str, id: ErrorId = "onnx-layout") -> None:
         super().__init__(message, id)
+
+
+@dataclass(frozen=True, kw_only=True)
+class OtherInput:
+    """An input beside the image, and what it is fed.
+
+    "target": the canvas's (width, height), for the one image of a call if `shape` is [2]; "inside": the true (height,
+    width) of each image in the canvas, which our exports have; "factor": the factors of resizing, which are 1; "mask":
+    1 everywhere, as the canvas is the image.
+    """
+
+    name: str
+    role: Literal["target", "inside", "factor", "mask"]
+    dtype: Any
+    shape: tuple[int, ...] = (2,)  # for one image
+    batched: bool = True
+
+    def feed(self, sizes: Tensor, canvas: tuple[int, int]) -> np.ndarray:
+        """The numbers for images with (height, width) `sizes` [B, 2] in the canvas (height, width)."""
+        if self.role == "inside":
+            values = sizes.float().numpy()
+        elif self.role == "target":
+            values = np.tile(np.array([canvas[::-1]]), (len(sizes), 1))
+        else:
+            values = np.ones((len(sizes), *self.shape))
+        return np.ascontiguousarray(values if self.batched else values[0], self.dtype)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,27 +68,21 @@ class Input:
     height: int
     width: int
     batch: int | None  # None: any
-    sizes: str | None  # a second input, the canvas's (width, height): exports of DETR-like detectors have it
-    inside: str | None = None  # one for the true (height, width) of each image in the canvas: our exports have it
-    factor: str | None = None  # one for the factors of resizing, which are 1
+    batched: bool = True  # False: one image without the dimension B
+    beside: tuple[OtherInput, ...] = ()
     pixels: Normalization = UNIT_RANGE
 
     @property
     def others(self) -> tuple[str, ...]:
         """The names of the inputs beside the image."""
-        return tuple(name for name in (self.sizes, self.inside, self.factor) if name)
+        return tuple(each.name for each in self.beside)
 
     def feed(self, batch: Images) -> dict[str, np.ndarray]:
         values = self._scaled(batch.pixels)
         values = values.permute(0, 2, 3, 1) if self.channels_last else values
+        values = values if self.batched else values[0]
         feed = {self.name: np.ascontiguousarray(values.numpy(), self.dtype)}
-        if self.sizes:
-            feed[self.sizes] = np.tile(np.array([[self.width, self.height]], np.int64), (len(values), 1))
-        if self.inside:
-            feed[self.inside] = batch.sizes.float().numpy()
-        if self.factor:
-            feed[self.factor] = np.ones((len(values), 2), np.float32)
-        return feed
+        return feed | {each.name: each.feed(batch.sizes, (self.height, self.width)) for each in self.beside}
 
     def _scaled(self, pixels: Tensor) -> Tensor:
         pixels = pixels.flip(1) if self.pixels.channels == "bgr" else pixels
@@ -74,18 +102,12 @@ def recognize_input(
 
     Raises OnnxLayoutError.
     """
-    images = [item for item in inputs if len(item.shape) == 4 and item.type in TYPES]
-    others = [item for item in inputs if item not in images]
-    factor = next((item.name for item in others if item.name == FACTOR), None)
-    pairs = {item.type: item.name for item in others if _is_pair(item) and item.name != factor}
-    sizes, inside = pairs.get("tensor(int64)"), pairs.get("tensor(float)")
-    recognized = [name for name in (sizes, inside, factor) if name]
-    if len(images) != 1 or len(recognized) != len(others) or 3 not in (images[0].shape[1], images[0].shape[3]):
-        raise OnnxLayoutError(f"inputs: got {_describe(inputs)}; known is one image, [B, 3, H, W] or [B, H, W, 3]")
-    (image,) = images
-    channels_last = image.shape[1] != 3
-    height, width = _sides(image.shape[1:3] if channels_last else image.shape[2:4], size, usual or (SIDE, SIDE))
-    batch = image.shape[0] if isinstance(image.shape[0], int) else None
+    image = _image(inputs)
+    batched, channels_last = len(image.shape) == 4, image.shape[-3] != 3
+    height, width = _sides(image.shape[-3:-1] if channels_last else image.shape[-2:], size, usual or (SIDE, SIDE))
+    beside = tuple(_others(inputs, image, (height, width)))
+    single = not batched or not all(each.batched for each in beside)
+    batch = 1 if single else image.shape[0] if isinstance(image.shape[0], int) else None
     return Input(
         name=image.name,
         dtype=TYPES[image.type],
@@ -93,14 +115,46 @@ def recognize_input(
         height=height,
         width=width,
         batch=batch,
-        sizes=sizes,
-        inside=inside,
-        factor=factor,
+        batched=batched,
+        beside=beside,
     )
 
 
-def _is_pair(item: Any) -> bool:
-    return len(item.shape) == 2 and item.shape[1] == 2
+def _image(inputs: Sequence[Any]) -> Any:
+    """The only image; one without a batch if none has one."""
+    typed = [item for item in inputs if item.type in TYPES and item.name != MASK]
+    images = [item for item in typed if len(item.shape) == 4] or [item for item in typed if len(item.shape) == 3]
+    if len(images) != 1:
+        raise _unknown(inputs, f"{len(images) or 'none'} of them can be images")
+    if 3 not in (images[0].shape[-3], images[0].shape[-1]):
+        raise _unknown(inputs, f"{images[0].name} is no image of 3 channels")
+    return images[0]
+
+
+def _others(inputs: Sequence[Any], image: Any, canvas: tuple[int, int]) -> list[OtherInput]:
+    """What is read beside the image, each role once."""
+    found: list[OtherInput] = []
+    for item in (item for item in inputs if item is not image):
+        other = _other(item, canvas)
+        if other is None or other.role in {each.role for each in found}:
+            raise _unknown(inputs, f"{_describe([item])} is not known")
+        found.append(other)
+    return found
+
+
+def _other(item: Any, canvas: tuple[int, int]) -> OtherInput | None:
+    """None for an input that is not known. Sizes in pairs are known by their type, others by their name too."""
+    if item.name == FACTOR:
+        return OtherInput(name=item.name, role="factor", dtype=np.float32)
+    if item.name == MASK and len(item.shape) == 3 and item.type in FLAGS:
+        sides = (side if isinstance(side, int) else whole for side, whole in zip(item.shape[1:], canvas, strict=True))
+        return OtherInput(name=item.name, role="mask", dtype=FLAGS[item.type], shape=tuple(sides))
+    ranks = (1, 2) if item.name == TARGET else (2,)
+    if len(item.shape) not in ranks or item.shape[-1] != 2:
+        return None
+    if item.type == "tensor(int64)" or (item.name == TARGET and item.type in WHOLE):
+        return OtherInput(name=item.name, role="target", dtype=WHOLE[item.type], batched=len(item.shape) == 2)
+    return OtherInput(name=item.name, role="inside", dtype=np.float32) if item.type == "tensor(float)" else None
 
 
 def _sides(declared: Sequence[Any], wanted: tuple[int, int] | None, usual: tuple[int, int]) -> tuple[int, int]:
@@ -111,6 +165,10 @@ def _sides(declared: Sequence[Any], wanted: tuple[int, int] | None, usual: tuple
             f"size: got {wanted[0]}x{wanted[1]}, this file reads {chosen[0]}x{chosen[1]} only", "size-unsupported"
         )
     return chosen[0], chosen[1]
+
+
+def _unknown(inputs: Sequence[Any], why: str) -> OnnxLayoutError:
+    return OnnxLayoutError(f"inputs: got {_describe(inputs)}; {why}; {KNOWN}")
 
 
 def _describe(items: Sequence[Any]) -> str:

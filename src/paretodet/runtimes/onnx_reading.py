@@ -8,11 +8,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from paretodet.errors import InputError, first_line, words
+from paretodet.errors import ErrorId, InputError, first_line, words
+from paretodet.layouts.decode import decode
 from paretodet.layouts.layout import FileLayout, Normalization, Reading
 from paretodet.network import OnnxNetwork
 from paretodet.readings.conventions import ultralytics
-from paretodet.readings.evidence import Evidence
+from paretodet.readings.evidence import Evidence, input_refusal
 from paretodet.readings.onnx_graph import OnnxGraph, read_graph
 from paretodet.readings.openvino_graph import read_graph as read_openvino
 from paretodet.readings.recognize import given, own_photograph, recognize
@@ -22,6 +23,7 @@ from paretodet.runtimes.onnx_input import recognize_input
 from paretodet.transforms.resize_policy import ResizePolicy, Stretch, to_batch
 
 READERS = {"openvino": read_openvino, "tflite": read_tflite, "torch-program": read_archive}  # of other forms than ONNX
+UNKNOWN: ErrorId = "onnx-layout"  # of the error of inputs that are not known
 
 
 class LoadedFile(Protocol):
@@ -39,7 +41,7 @@ class LoadedFile(Protocol):
 class Looker:
     """Runs a file on images of which each is scaled and fitted in some way; equal runs are done once.
 
-    Raises InputError naming the file if its input is no image.
+    Raises InputError naming the file, with UNKNOWN if its inputs are not those of a detector.
     """
 
     def __init__(self, network: OnnxNetwork, loaded: LoadedFile) -> None:
@@ -47,6 +49,8 @@ class Looker:
         try:
             self.input = recognize_input(loaded.inputs, network.size, usual=ultralytics.canvas(self.graph.metadata))
         except InputError as error:
+            if error.id == UNKNOWN:
+                raise input_refusal(network.path, words(error), error.id) from None
             raise InputError(f"{network.path}: {words(error)}", error.id) from None
         self.declared = {port.name: tuple(port.shape) for port in loaded.outputs}
         self._known: dict[Any, tuple[np.ndarray, dict[str, Tensor]]] = {}  # images too, so that no id is used again
@@ -87,12 +91,34 @@ def graph_of(network: OnnxNetwork) -> OnnxGraph:
     return READERS.get(network.form, read_graph)(network.path)
 
 
+def not_run(network: OnnxNetwork, loaded: LoadedFile) -> Evidence:
+    """What a file states whose inputs are not known."""
+    declared = {port.name: tuple(port.shape) for port in loaded.outputs}
+    return Evidence(
+        path=network.path, graph=graph_of(network), height=0, width=0, outputs={}, declared=declared, image=""
+    )
+
+
 def reading_of(looker: Looker, layout: FileLayout | None, images: Sequence[np.ndarray] = ()) -> Reading:
     """The reading of a file: of the layout that the user gives, else of what is recognized. Raises InputError."""
     evidence = looker.evidence(images[0] if images else own_photograph())
     if layout is not None:
-        return given(layout, evidence, looker, images=images[:1])
-    return recognize(evidence, looker, images=images)
+        reading = given(layout, evidence, looker, images=images[:1])
+    else:
+        reading = recognize(evidence, looker, images=images)
+    _check_names(looker.network, reading, evidence)
+    return reading
+
+
+def _check_names(network: OnnxNetwork, reading: Reading, evidence: Evidence) -> None:
+    """Raises InputError if the scores have columns for another number of classes than the user names."""
+    if not network.labels:
+        return
+    decoded = decode(evidence.outputs, reading.layout.outputs, (evidence.height, evidence.width))
+    classes = decoded.scores.shape[2] if decoded.labels is None else len(network.labels)
+    if classes != len(network.labels):
+        message = f"labels: got {len(network.labels)} names, {network.path} has scores of {classes} classes"
+        raise InputError(f"{message}; --classes FILE has a line for each, an empty one for none", "option-value")
 
 
 def without_batch(reading: Reading, outputs: Mapping[str, tuple[Any, ...]]) -> bool:

@@ -20,6 +20,7 @@ from paretodet.export.pt2 import load_of_others
 from paretodet.layers.device import known_device
 from paretodet.network import Network, OnnxNetwork
 from paretodet.readings.conventions import ultralytics
+from paretodet.readings.evidence import MODULE
 from paretodet.readings.torch_archive import read_graph
 from paretodet.runtimes.eager import check_threads
 from paretodet.runtimes.graph import Feed, FileSession, GraphRuntime, Port
@@ -119,5 +120,5 @@ def _image(program: torch.export.ExportedProgram) -> Tensor:
     names = program.graph_signature.user_inputs
     values = [node.meta.get("val") for node in program.graph.nodes if node.op == "placeholder" and node.name in names]
     if len(values) != 1 or not isinstance(values[0], Tensor) or values[0].ndim != 4:
-        raise InputError(f"takes {len(values)} inputs, known is one image, [B, 3, H, W]", "onnx-layout")
+        raise InputError(f"takes {len(values)} inputs, known is one image, [B, 3, H, W]; {MODULE}", "onnx-layout")
     return values[0]

@@ -21,6 +21,7 @@ from paretodet.weights import files
 from paretodet.weights.backbones import BACKBONES
 from paretodet.weights.files import WeightsMetadata
 from paretodet.weights.safe import WeightsError
+from paretodet.weights.torch_code import refuse_code
 
 OPTIONS = EXECUTION | {"height", "width", "proposals", "labels", "score", "nms", "fit", "sampling"}
 STORED = ("labels", "fit", "sampling", "score", "nms")  # options that a weights file can hold
@@ -38,6 +39,7 @@ class Catalogue(Source):
 
     def check(self, name: str) -> None:
         if is_file(Path(name)) and _has_weights(Path(name)):
+            refuse_code(Path(name))
             raise files.not_imported(Path(name), "a file of weights, and no name of a detector", "NAME")
         try:
             families.spec(name)

@@ -4,15 +4,16 @@ Source: `AutoModelForObjectDetection` of transformers 5 and the image processors
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from paretodet.errors import InputError, words
 from paretodet.reading import read_bytes
 from paretodet.sources.hub_models import IMAGENET_MEAN, IMAGENET_STD, HubRule
-from paretodet.transforms.resize_policy import ResizePolicy, ShortSide, Stretch
+from paretodet.transforms.resize_policy import PaddedSides, ResizePolicy, ShortSide, Stretch
 
 CONFIG, PROCESSOR = "config.json", "preprocessor_config.json"
 MAX_BYTES = 2**24
@@ -20,6 +21,8 @@ TASK = "ForObjectDetection"
 SOFTMAX, QUERIES = HubRule(softmax=True, masked=True), HubRule()
 BEST = HubRule(top=100, masked=True)
 SHORT, SQUARE = {"shortest_edge": 800, "longest_edge": 1333}, {"height": 640, "width": 640}
+MOST = {"max_height": 480, "max_width": 480}
+KNOWN = "known are height and width, shortest_edge and longest_edge, and max_height and max_width with a pad_size"
 TIMM_BACKBONE = "timm_backbone"
 TIMM = (
     "detr",
@@ -54,7 +57,16 @@ class HubConfig:
     rule: HubRule
     mean: Pixels
     std: Pixels
-    fit: ResizePolicy
+    processor: Mapping[str, Any]  # the image processor beside it
+
+    @cached_property
+    def fit(self) -> ResizePolicy:
+        """How the image processor fits images. Raises InputError naming its file if it is not known."""
+        try:
+            return _fit(self.processor)
+        except (TypeError, ValueError, LookupError) as error:  # InputError too
+            why = f"{self.path.with_name(PROCESSOR)}: {words(error)}"
+            raise InputError(f"{why}; --size with --fit stretch or letterbox replaces it", "cfg-unsupported") from None
 
     @property
     def needs_timm(self) -> bool:
@@ -79,10 +91,9 @@ def read_config(path: Path) -> HubConfig:
     processor = _read(beside) if beside.is_file() else _usual(RULES[kind])
     try:
         mean, std = _pixels(processor)
-        fit = _resized(processor.get("size"), processor.get("max_size"))
     except (TypeError, ValueError) as error:  # InputError too
         raise InputError(f"{beside}: {words(error)}", "cfg-unsupported") from None
-    return HubConfig(path=path, data=data, rule=RULES[kind], mean=mean, std=std, fit=fit)
+    return HubConfig(path=path, data=data, rule=RULES[kind], mean=mean, std=std, processor=processor)
 
 
 def _read(path: Path) -> dict[str, Any]:
@@ -104,8 +115,8 @@ def _usual(rule: HubRule) -> dict[str, Any]:
 
 def _pixels(processor: Mapping[str, Any]) -> tuple[Pixels, Pixels]:
     """Mean and deviation of pixels in 0..1."""
-    if processor.get("do_rescale") is False or processor.get("do_resize") is False:
-        raise InputError("without do_rescale or do_resize, which is not known here", "cfg-unsupported")
+    if processor.get("do_rescale") is False:
+        raise InputError("without do_rescale, which is not known here", "cfg-unsupported")
     if processor.get("do_normalize") is False:
         return (0.0, 0.0, 0.0), (1.0, 1.0, 1.0)
     red, green, blue = (float(value) for value in processor.get("image_mean") or IMAGENET_MEAN)
@@ -115,12 +126,25 @@ def _pixels(processor: Mapping[str, Any]) -> tuple[Pixels, Pixels]:
     return (red, green, blue), (scales[0], scales[1], scales[2])
 
 
-def _resized(size: Any, longest: Any) -> ResizePolicy:
-    """The fit of an image processor; old ones state the shorter side as a number."""
+def _fit(processor: Mapping[str, Any]) -> ResizePolicy:
+    """Old image processors state the shorter side as a number."""
+    size, longest = processor.get("size"), processor.get("max_size")
     size = {"shortest_edge": size, "longest_edge": longest or SHORT["longest_edge"]} if isinstance(size, int) else size
-    if isinstance(size, dict) and {"height", "width"} <= size.keys():
-        return Stretch(height=int(size["height"]), width=int(size["width"]))
-    if isinstance(size, dict) and SHORT.keys() <= size.keys():
-        return ShortSide(short=int(size["shortest_edge"]), long=int(size["longest_edge"]), whole="transformers")
-    message = f"size: got {size}, known are height and width, or shortest_edge and longest_edge"
-    raise InputError(message, "cfg-unsupported")
+    if processor.get("do_resize") is False or not isinstance(size, dict):
+        raise InputError(f"size: got {size}, do_resize: {processor.get('do_resize')}; {KNOWN}", "cfg-unsupported")
+    padded = processor.get("pad_size") if processor.get("do_pad") is not False else None
+    if MOST.keys() <= size.keys() and padded:
+        canvas, most = _sides(padded, SQUARE), _sides(size, MOST)
+        return PaddedSides(height=canvas[0], width=canvas[1], max_height=most[0], max_width=most[1])
+    if SQUARE.keys() <= size.keys() and (not padded or _sides(padded, SQUARE) == _sides(size, SQUARE)):
+        height, width = _sides(size, SQUARE)
+        return Stretch(height=height, width=width)
+    if SHORT.keys() <= size.keys() and not padded:
+        short, long = _sides(size, SHORT)
+        return ShortSide(short=short, long=long, whole="transformers")
+    raise InputError(f"size: got {size}, pad_size: {padded}; {KNOWN}", "cfg-unsupported")
+
+
+def _sides(stated: Mapping[str, Any], names: Iterable[str]) -> tuple[int, int]:
+    first, second = (int(stated[name]) for name in names)
+    return first, second

@@ -8,7 +8,7 @@ from paretodet.extras import require
 from paretodet.network import TorchNetwork
 from paretodet.sources.hub_config import CONFIG, HubConfig, read_config
 from paretodet.sources.source import Source
-from paretodet.transforms.resize_policy import FITS, ResizePolicy, Stretch, with_sampling
+from paretodet.transforms.resize_policy import FITS, ResizePolicy, ShortSide, with_sampling
 
 FLOAT_ONLY = ("dab-detr",)  # kinds whose code of the library mixes types in another precision
 
@@ -26,6 +26,11 @@ class HubConfigFile(Source):
 
     def check(self, name: str) -> None:
         read_config(Path(name))
+
+    def resolve(self, config: CandidateConfig) -> CandidateConfig:
+        """Raises InputError if neither the options nor the image processor say how images are fitted."""
+        _fit(read_config(Path(config.name)), config)
+        return config
 
     def display_name(self, config: CandidateConfig) -> str:
         return Path(config.name).absolute().parent.name
@@ -51,10 +56,10 @@ class HubConfigFile(Source):
 
 
 def _fit(found: HubConfig, config: CandidateConfig) -> ResizePolicy:
-    """The fit of the options, else of the image processor."""
+    """The fit of the options, else of the image processor, which need not be known where they replace it."""
     if config.size is None and config.fit is None:
         return found.fit
-    if config.size is None and not isinstance(found.fit, Stretch):
+    if config.size is None and isinstance(found.fit, ShortSide):
         raise InputError(f"fit: {config.name} keeps the aspect of images; give --size too", "option-conflict")
     height, width = config.size or found.fit.canvas((1, 1))
     return FITS[config.fit or "stretch"](height=height, width=width)

@@ -22,7 +22,7 @@ from paretodet.sources.hashes import sha256
 from paretodet.sources.hub_config import QUERIES, HubConfig
 from paretodet.sources.hub_models import HubModel, HubRule
 from paretodet.transforms.resize import Sampling
-from paretodet.transforms.resize_policy import ResizePolicy, ShortSide, Stretch, with_sampling
+from paretodet.transforms.resize_policy import PaddedSides, ResizePolicy, ShortSide, Stretch, with_sampling
 from paretodet.types import Detections, Images
 from paretodet.weights import safe
 
@@ -90,7 +90,8 @@ def config_network(
     sha = sha256(weights) if weights else "random"
     with _refusing(found):
         network = _made(kind, configuration, seed, weights)
-    module = HubDetector(network, mean=found.mean, std=found.std, score=score, rule=found.rule).eval()
+    padded = isinstance(fit, PaddedSides)
+    module = HubDetector(network, mean=found.mean, std=found.std, score=score, rule=found.rule, padded=padded).eval()
     size = (fit.short, fit.long) if isinstance(fit, ShortSide) else fit.canvas((1, 1))
     identity = {"config": sha256(found.path), "weights": sha, "fit": fit, "score": score, "seed": seed}
     return TorchNetwork(
@@ -133,11 +134,15 @@ class HubOutputs(NamedTuple):
 
     logits: Tensor  # [B, Q, K]
     boxes: Tensor  # [B, Q, 4] center and size in 0..1
-    sizes: Tensor  # [B, 2] true height and width inside the canvas, px
+    sizes: Tensor  # [B, 2] height and width of which the boxes are shares, px
 
 
 class HubDetector(nn.Module):
-    """The library's network, then its selection by a rule; no NMS. `mean` and `std` are of pixels in 0..1."""
+    """The library's network, then its selection by a rule; no NMS. `mean` and `std` are of pixels in 0..1.
+
+    If images are `padded` to the canvas, normalized pixels outside of them are 0, and boxes are shares of the canvas:
+    so the library's image processors pad images and move the boxes that a network learns.
+    """
 
     mean: Tensor
     std: Tensor
@@ -150,9 +155,10 @@ class HubDetector(nn.Module):
         std: Sequence[float],
         score: float | None,
         rule: HubRule = QUERIES,
+        padded: bool = False,
     ) -> None:
         super().__init__()
-        self.network, self.score, self.rule = network, score, rule
+        self.network, self.score, self.rule, self.padded = network, score, rule, padded
         for name, values in (("mean", mean), ("std", std)):
             self.register_buffer(name, torch.tensor(values).view(3, 1, 1) * 255, persistent=False)
 
@@ -164,8 +170,12 @@ class HubDetector(nn.Module):
 
     def predict(self, images: Images) -> HubOutputs:
         masks = {"pixel_mask": _inside(images)} if self.rule.masked else {}
-        outputs = self.network(pixel_values=self.values(images.pixels), **masks)
-        return HubOutputs(outputs.logits, outputs.pred_boxes, images.sizes)
+        values, sizes = self.values(images.pixels), images.sizes
+        if self.padded:
+            values.mul_(_inside(images)[:, None])
+            sizes = sizes.new_tensor(values.shape[-2:]).expand_as(sizes)
+        outputs = self.network(pixel_values=values, **masks)
+        return HubOutputs(outputs.logits, outputs.pred_boxes, sizes)
 
     def values(self, pixels: Tensor) -> Tensor:
         """Pixels as the network wants them: normalized, channels-last, in its precision."""

@@ -11,9 +11,11 @@ import torch
 
 from paretodet.bench.candidate import ModelInfo
 from paretodet.config import CandidateConfig
+from paretodet.detectors.labels import COCO_90
 from paretodet.errors import InputError
 from paretodet.export.tflite_references import references
-from paretodet.network import ArtifactNetwork, OnnxNetwork
+from paretodet.network import ArtifactNetwork, Labels, OnnxNetwork
+from paretodet.readings.evidence import MODULE
 from paretodet.sources.hashes import sha256
 from paretodet.sources.onnx_file import file_network
 from paretodet.sources.source import Source
@@ -44,7 +46,8 @@ class TfliteFile(Source):
         path = Path(config.name)
         stated = tflite.metadata(path)
         operators = _operators(path)
-        labels = config.labels or stated.get("labels", ())
+        classes = tflite.postprocessed_classes(path) if operators else None
+        labels = _labels(config, stated.get("labels", ()), classes)
         if not operators or tflite.input_types(path) == [torch.float32]:
             return file_network(config, form=self.form, labels=labels, weights=sha256(path))
         height, width = _canvas(path)
@@ -65,6 +68,17 @@ class TfliteFile(Source):
         )
 
 
+def _labels(config: CandidateConfig, stated: Labels, classes: int | None) -> Labels:
+    """The names that the user or the file states; else COCO's, if the file tells as many classes apart as COCO has ids.
+
+    Raises InputError if the user names another number of classes.
+    """
+    if config.labels and classes not in (None, len(config.labels)):
+        message = f"labels: got {len(config.labels)} names, {config.name} tells {classes} classes apart"
+        raise InputError(f"{message}; --classes FILE has a line for each, an empty one for none", "option-value")
+    return config.labels or stated or (COCO_90 if classes == len(COCO_90) else ())
+
+
 def _operators(path: Path) -> frozenset[str]:
     """POSTPROCESS or none. Raises InputError if the file needs another file or another custom operator."""
     files, operators = references(path)
@@ -79,5 +93,6 @@ def _canvas(path: Path) -> tuple[int, int]:
     """Height and width of the only input. Raises InputError for other inputs."""
     shapes = tflite.input_shapes(path)
     if len(shapes) != 1 or len(shapes[0]) != 4 or shapes[0][::3] != (1, 3) or min(shapes[0]) < 1:
-        raise InputError(f"{path}: takes {shapes}, allowed is one image [1, height, width, 3]", "graph-failed")
+        message = f"{path}: takes {shapes}, allowed is one image [1, height, width, 3]; {MODULE}"
+        raise InputError(message, "graph-failed")
     return shapes[0][1], shapes[0][2]

@@ -1,4 +1,4 @@
-"""Programs of torch in files: TorchScript archives (.torchscript) and programs of torch.export (.pt2)."""
+"""Programs of torch in files: TorchScript archives (.torchscript, also .pt) and programs of torch.export (.pt2)."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -8,9 +8,11 @@ from paretodet.errors import InputError
 from paretodet.export.pt2 import UnsafeProgram, check_of_others
 from paretodet.network import OnnxNetwork
 from paretodet.sources.onnx_file import OnnxFile
+from paretodet.weights.torch_code import is_program
 
 EXPORTED = ".pt2"
 ENDINGS = (".torchscript", EXPORTED)
+SHARED = (".pt", ".pth")  # endings of programs and of weights
 
 
 class TorchFile(OnnxFile):
@@ -23,7 +25,7 @@ class TorchFile(OnnxFile):
     form = "torch-program"
 
     def owns(self, name: str) -> bool:
-        return name.endswith(ENDINGS)
+        return name.endswith(ENDINGS) or (name.endswith(SHARED) and is_program(Path(name)))
 
     def load(self, config: CandidateConfig) -> OnnxNetwork:
         """Raises InputError unless the config trusts the file, or it holds nothing that could run as code."""

@@ -166,6 +166,33 @@ class CornerLetterbox(ResizePolicy):
 
 
 @dataclass(frozen=True, kw_only=True)
+class PaddedSides(ResizePolicy):
+    """Resizes the whole image so that no side exceeds `max_height` or `max_width`, in the top left corner of a fixed
+    canvas (image processors of transformers).
+
+    Both sides are rounded down from one factor in floating point: even the side that fits can be a pixel less.
+    """
+
+    height: int
+    width: int
+    max_height: int
+    max_width: int
+    sampling: Sampling = "antialiased"
+
+    def __post_init__(self) -> None:
+        _positive(max_height=self.max_height, max_width=self.max_width)
+        _known(self.sampling)
+        if self.max_height > self.height or self.max_width > self.width:
+            most, canvas = f"{self.max_height}x{self.max_width}", f"{self.height}x{self.width}"
+            raise ValueError(f"max_height, max_width: got {most}, larger than the canvas ({canvas})")
+
+    def layout(self, original: Size) -> Layout:
+        scale = min(self.max_height / original[0], self.max_width / original[1])
+        resized = scaled(original, scale, more=0.0)
+        return Layout(resized=resized, canvas=(self.height, self.width), true=resized)
+
+
+@dataclass(frozen=True, kw_only=True)
 class ShortSide(ResizePolicy):
     """Resizes the shorter side to `short`, or less if the longer side would exceed `long`; keeps the aspect (R-CNN).
 

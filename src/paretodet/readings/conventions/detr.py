@@ -1,11 +1,12 @@
 """DETR and its kin without their selection: boxes [B, Q, 4] as fractions and logits [B, Q, K] of Q queries.
 
 RF-DETR names them `dets` and `labels`, Hugging Face `pred_boxes` and `logits`. Logits pass a sigmoid, or of DETR
-itself a softmax whose last class is no object.
+itself a softmax whose last class is no object. Heads of 91 classes have COCO's ids.
 """
 
 from dataclasses import replace
 
+from paretodet.detectors.labels import COCO_91
 from paretodet.layouts.layout import IMAGENET, FileLayout, OutputLayout, Reading
 from paretodet.readings.convention import Convention
 from paretodet.readings.evidence import MOST, Evidence
@@ -21,7 +22,8 @@ def _readings(evidence: Evidence) -> tuple[Reading, ...]:
     logits = [name for name in evidence.rank(3) if name != boxes[0] and shapes[name][:2] == shapes[boxes[0]][:2]]
     if len(logits) != 1 or float(evidence.outputs[logits[0]].min()) >= 0:
         return ()
-    return tuple(_choices(boxes[0], logits[0], queries))
+    found = _choices(boxes[0], logits[0], queries)
+    return tuple(replace(each, labels=_names(each.layout.outputs, shapes[logits[0]][2])) for each in found)
 
 
 def _choices(boxes: str, logits: str, queries: int) -> list[Reading]:
@@ -41,6 +43,12 @@ def _choices(boxes: str, logits: str, queries: int) -> list[Reading]:
         family = replace(layout, family="DETR with a softmax", outputs=softmax)
         found.append(Reading(layout=family, reasons=reasons, pixels_known=False))
     return found
+
+
+def _names(outputs: OutputLayout, columns: int) -> tuple[str | None, ...]:
+    """COCO's, of a head of its ids from 0 to 90."""
+    classes = columns - (outputs.background != "none")
+    return COCO_91 if classes == len(COCO_91) else ()
 
 
 CONVENTION = Convention(name="detr", readings=_readings)

@@ -1,10 +1,13 @@
 """Our own exports: the metadata has the spec, with the fit and the labels."""
 
+from dataclasses import replace
+
 from paretodet.detectors.spec import from_json
 from paretodet.errors import InputError
-from paretodet.layouts.layout import FileLayout, OutputLayout, Reading
+from paretodet.layouts.layout import POLICIES, FileLayout, OutputLayout, Reading
 from paretodet.readings.convention import Convention
 from paretodet.readings.evidence import Evidence
+from paretodet.transforms.resize_policy import CornerLetterbox, Letterbox, ResizePolicy
 
 SPEC = "paretodet.spec"
 COLUMNS = (("boxes", ("box",)), ("scores", ("score",)), ("labels", ("label",)))
@@ -20,7 +23,7 @@ def _readings(evidence: Evidence) -> tuple[Reading, ...]:
     outputs = OutputLayout(columns=COLUMNS, keep=evidence.capacity("boxes"))
     return (
         Reading(
-            layout=FileLayout(family=f"paretodet's {spec.name}", outputs=outputs),
+            layout=_fitted(FileLayout(family=f"paretodet's {spec.name}", outputs=outputs), spec.fit),
             reasons=(f"its metadata has {SPEC}",),
             labels=spec.labels,
             strength=0,
@@ -28,6 +31,14 @@ def _readings(evidence: Evidence) -> tuple[Reading, ...]:
             checked=False,
         ),
     )
+
+
+def _fitted(layout: FileLayout, policy: ResizePolicy) -> FileLayout:
+    """The layout with a policy, unless no layout can state it."""
+    fill = policy.fill if isinstance(policy, Letterbox | CornerLetterbox) else layout.fill
+    stated = (replace(layout, fit=fit, fill=fill, sampling=policy.sampling) for fit in POLICIES)
+    height, width = policy.canvas((1, 1))
+    return next((each for each in stated if each.policy(height, width) == policy), layout)
 
 
 CONVENTION = Convention(name="paretodet", readings=_readings)

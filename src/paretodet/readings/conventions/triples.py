@@ -110,6 +110,8 @@ def _others(evidence: Evidence, names: Names, outputs: OutputLayout, reason: str
     lettered = any(part in names.boxes for part in LETTERBOXED)
     target = TARGET in evidence.others
     family = "end-to-end YOLO" if lettered else "DETR as deployed" if target else "boxes, scores and labels"
+    if _of_torchvision(evidence, names):
+        family, outputs = "torchvision", replace(outputs, first_label=1)
     stem = _pixels(evidence) if target else None
     layout = FileLayout(
         family=family,
@@ -128,6 +130,13 @@ def _of_cells(outputs: OutputLayout, reason: str) -> list[Reading]:
     choices = [replace(outputs, unit=unit, box=form) for unit in UNITS for form in FORMS]
     reasons = (reason, "as many as cells, or more than finished detections")
     return [Reading(layout=replace(layout, outputs=each), reasons=reasons, pixels_known=False) for each in choices]
+
+
+def _of_torchvision(evidence: Evidence, names: Names) -> bool:
+    """Whether it normalizes pixels itself and returns any number of detections of one image, labels from 1."""
+    count = next(iter(evidence.declared.get(names.boxes, ())), None)
+    alone = len(evidence.shapes[names.boxes]) == 2 and not isinstance(count, int)
+    return alone and evidence.inner_pixels() == UNIT_RANGE
 
 
 def _pixels(evidence: Evidence) -> Normalization | None:

@@ -88,14 +88,21 @@ def canvas(metadata: Mapping[str, str]) -> tuple[int, int] | None:
 
 
 def _labels(evidence: Evidence) -> tuple[str, ...]:
+    if not (names := stated_names(evidence.metadata)):
+        message = f"{evidence.path}: metadata names: is no list of class names"
+        raise InputError(message, "onnx-layout")
+    return names
+
+
+def stated_names(metadata: Mapping[str, str]) -> tuple[str, ...]:
+    """The names of the classes that metadata state; none if they cannot be read."""
     try:
-        names = ast.literal_eval(evidence.metadata["names"])
+        names = ast.literal_eval(metadata.get("names", ""))
         pairs: Iterable[tuple[Any, Any]] = names.items() if isinstance(names, dict) else enumerate(names)
         by_number = {int(number): str(name) for number, name in pairs}
         return tuple(by_number[number] for number in range(len(by_number)))
     except (ValueError, SyntaxError, TypeError, KeyError, RecursionError, MemoryError):
-        message = f"{evidence.path}: metadata names: is no list of class names"
-        raise InputError(message, "onnx-layout") from None
+        return ()
 
 
 CONVENTION = Convention(name="ultralytics", readings=_readings)

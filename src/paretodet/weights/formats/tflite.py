@@ -130,6 +130,16 @@ def small_constants(path: Path, most: int) -> dict[str, tuple[float, ...]]:
         raise WeightsError(f"{path}: not a LiteRT file that can be read ({error})", "weights-format") from None
 
 
+def postprocessed_classes(path: Path) -> int | None:
+    """How many classes POSTPROCESS tells apart; None without it. Raises WeightsError if the file cannot be read."""
+    wanted = f"{POSTPROCESS}/num_classes"
+    try:
+        options = _options(FlatTable.root(_content(path)))
+        return next((int(value) for name, value in options if name == wanted), None)
+    except NOT_LEGIBLE as error:
+        raise WeightsError(f"{path}: not a LiteRT file that can be read ({error})", "weights-format") from None
+
+
 def attached(path: Path, names: Sequence[str]) -> str | None:
     """The first of these text files in the zip file that follows the FlatBuffer, if there is one."""
     texts = (_zipped(bytes(_content(path)[-TAIL:]), name) for name in names)

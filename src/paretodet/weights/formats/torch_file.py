@@ -17,6 +17,7 @@ from paretodet.weights import pickled
 from paretodet.weights.file_format import FileFormat, ItemTensors
 from paretodet.weights.safe import WeightsError, check_plain
 from paretodet.weights.torch_calls import check_calls
+from paretodet.weights.torch_code import refuse_code
 
 LEGACY = b"\x80\x02\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19."  # the number with which files before torch 1.6 start
 ZIP, FIRST = b"PK\x03\x04", b"/data.pkl"  # later ones are archives with this entry first
@@ -62,6 +63,7 @@ def read(path: Path) -> dict[str, Tensor]:
 
     `PREFIXES` that all names have are removed. Raises WeightsError for any other file.
     """
+    refuse_code(path)
     try:
         with torch.serialization.safe_globals(SAFE):
             found = torch.load(path, map_location="cpu", weights_only=True, mmap=_is_mappable(path))
