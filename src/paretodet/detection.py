@@ -18,7 +18,7 @@ from paretodet.bench.job import Progress, ProgressReporter
 from paretodet.errors import InputError
 from paretodet.evaluation.ground_truth import GroundTruth
 from paretodet.evaluation.masks import Pasting, segmentations
-from paretodet.images import SUFFIXES, ImageError, other_size, read_image
+from paretodet.images import ImageError, is_image_name, other_size, read_image
 from paretodet.labels.model import ImageEntry
 from paretodet.media.draw import MIN_DRAWN_SCORE, LabeledBox, draw
 from paretodet.reading import real_path
@@ -188,7 +188,8 @@ def _labeled_images(files: Sequence[Path], known: GroundTruth) -> Iterator[tuple
 
 
 def _media_in(folder: Path) -> list[Path]:
-    files = sorted(file for file in folder.iterdir() if file.suffix.lower() in SUFFIXES + VIDEOS)
+    shown = [file for file in folder.iterdir() if not file.name.startswith(".")]
+    files = sorted(file for file in shown if is_image_name(file.name) or is_video(file))
     if not files:
         raise ImageError(f"{folder}: has no image and no video; subfolders are not searched", "images-none")
     return files
