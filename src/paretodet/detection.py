@@ -166,7 +166,7 @@ def coco_ids(files: Sequence[Path], candidate: Candidate, labels: Names | None, 
         raise InputError(f"data: {known.name} labels images, and {videos[0]} is a video", "labels-no-video")
     images = {real_path(file): image for file, image in _labeled_images(files, known)}
     return CocoIds(
-        images={file: image.key for file, image in images.items()},
+        images={file: known.labels.image_id(image.key) for file, image in images.items()},
         names={file: image.name for file, image in images.items()} if known.labels.named else {},
         categories=category_ids(label_names(candidate, labels), known.labels.categories),
         sizes={file: image.size for file, image in images.items() if all(image.size)},

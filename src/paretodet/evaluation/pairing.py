@@ -42,7 +42,7 @@ class Paired(NamedTuple):
 
 def pair_results(rows: Sequence[Any], labels: Labels) -> Paired:
     """Rows that are no objects are left as they are. Raises InputError for a row whose image cannot be found."""
-    kept = [_without_empty(_with_numbers(row)) for row in rows]
+    kept = _of_text_ids([_without_empty(_with_numbers(row)) for row in rows], labels)
     objects = [row for row in kept if isinstance(row, dict)]
     images, first = _image_ids(objects, labels)
     placed = [row if key is None else row | {"image_id": key} for row, key in zip(objects, images, strict=True)]
@@ -53,6 +53,16 @@ def pair_results(rows: Sequence[Any], labels: Labels) -> Paired:
         _check_numbering(numbered, labels)
     by_place = iter(numbered)
     return Paired([next(by_place) if isinstance(row, dict) else row for row in kept], (*first, *second))
+
+
+def _of_text_ids(rows: list[Any], labels: Labels) -> list[Any]:
+    """Rows whose `image_id` is a text that an image of the labels has as its id, with the number that stands for it."""
+    numbers = {text: key for key, text in labels.text_ids.items()}
+    if not numbers:
+        return rows
+    ids = [row.get("image_id") if isinstance(row, dict) else None for row in rows]
+    keys = [numbers.get(each) if isinstance(each, str) else None for each in ids]
+    return [row if key is None else row | {"image_id": key} for row, key in zip(rows, keys, strict=True)]
 
 
 def _with_category(row: Row, new: Mapping[int, int]) -> Row:

@@ -9,7 +9,7 @@ import numpy as np
 from paretodet.errors import InputError
 from paretodet.evaluation.ground_truth import GroundTruth, read_ground_truth
 from paretodet.images import ImageError, other_size, read_image
-from paretodet.labels.formats.coco import PROBED
+from paretodet.labels.image_index import PROBED
 from paretodet.labels.model import ImageEntry, Labels
 from paretodet.reading import is_file
 from paretodet.training.inputs import list_names
