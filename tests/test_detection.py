@@ -5,6 +5,7 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -105,6 +106,12 @@ def test_a_folder_means_its_images(folder: Path) -> None:
         media_files([folder / "empty"])
 
 
+@pytest.mark.parametrize("hidden", ["._a.png", ".b.png", "._clip.mp4"])
+def test_a_folder_s_hidden_files_are_none_of_its_images(folder: Path, hidden: str) -> None:
+    (folder / hidden).write_bytes(b"\0\5\x16\7")
+    assert [file.name for file in media_files([folder])] == ["a.png", "b.png", "cut.jpg"]
+
+
 def test_each_file_is_drawn_under_its_name_and_an_unreadable_one_reported(folder: Path) -> None:
     (folder / "out").mkdir()
     progress: list[Progress] = []
@@ -184,6 +191,19 @@ def test_results_have_the_ids_of_the_labels(folder: Path) -> None:
         coco_ids([folder / "b.png"], Shaped(), None, known)
     with pytest.raises(ValueError, match=r"data: labels\.json .*a\.mp4 .*\[labels-no-video\]"):
         coco_ids([folder / "a.mp4"], Shaped(), None, known)
+
+
+def test_results_have_ids_that_are_texts(folder: Path) -> None:
+    def named(rows: list[dict[str, Any]], field: str) -> list[dict[str, Any]]:
+        return [row | {field: f"scene-{row[field]}"} for row in rows]
+
+    lists = {"images": named(LABELS["images"], "id"), "annotations": named(LABELS["annotations"], "image_id")}
+    (folder / "labels.json").write_text(json.dumps(LABELS | lists))
+    known = read_ground_truth(folder / "labels.json")
+    found = detect_files(Shaped(), known.files, ids=coco_ids(known.files, Shaped(), None, known))
+    assert [row["image_id"] for row in found.rows] == ["scene-900", "scene-7"]
+    (folder / "results.json").write_text(json.dumps(found.rows))
+    assert evaluate_file(folder / "results.json", folder / "labels.json").boxes.whole.ap == pytest.approx(100)
 
 
 def test_results_without_labels_are_called_as_the_files(folder: Path) -> None:

@@ -18,7 +18,7 @@ from paretodet.bench.job import Progress, ProgressReporter
 from paretodet.errors import InputError
 from paretodet.evaluation.ground_truth import GroundTruth
 from paretodet.evaluation.masks import Pasting, segmentations
-from paretodet.images import SUFFIXES, ImageError, other_size, read_image
+from paretodet.images import ImageError, is_image_name, other_size, read_image
 from paretodet.labels.model import ImageEntry
 from paretodet.media.draw import MIN_DRAWN_SCORE, LabeledBox, draw
 from paretodet.reading import real_path
@@ -166,7 +166,7 @@ def coco_ids(files: Sequence[Path], candidate: Candidate, labels: Names | None, 
         raise InputError(f"data: {known.name} labels images, and {videos[0]} is a video", "labels-no-video")
     images = {real_path(file): image for file, image in _labeled_images(files, known)}
     return CocoIds(
-        images={file: image.key for file, image in images.items()},
+        images={file: known.labels.image_id(image.key) for file, image in images.items()},
         names={file: image.name for file, image in images.items()} if known.labels.named else {},
         categories=category_ids(label_names(candidate, labels), known.labels.categories),
         sizes={file: image.size for file, image in images.items() if all(image.size)},
@@ -188,7 +188,8 @@ def _labeled_images(files: Sequence[Path], known: GroundTruth) -> Iterator[tuple
 
 
 def _media_in(folder: Path) -> list[Path]:
-    files = sorted(file for file in folder.iterdir() if file.suffix.lower() in SUFFIXES + VIDEOS)
+    shown = [file for file in folder.iterdir() if not file.name.startswith(".")]
+    files = sorted(file for file in shown if is_image_name(file.name) or is_video(file))
     if not files:
         raise ImageError(f"{folder}: has no image and no video; subfolders are not searched", "images-none")
     return files

@@ -1,5 +1,6 @@
 """Reads image files within limits. No other module decodes an image file."""
 
+import os
 import stat
 import struct
 import warnings
@@ -87,6 +88,14 @@ def other_size(path: Path | str, pixels: np.ndarray, size: tuple[int, int]) -> s
         return None
     actual, expected = ("x".join(map(str, each[:2])) for each in (pixels.shape, size))
     return f"{path}: {actual}, its labels say {expected} (height x width, px)"
+
+
+def is_image_name(name: str, *, unread: bool = False) -> bool:
+    """Whether a file of this name is an image, by its suffix; `unread`: also one in a format that is not read. A hidden
+    file, such as `._a.jpg` that macOS writes beside a.jpg, is none.
+    """
+    suffixes = SUFFIXES + UNREAD if unread else SUFFIXES
+    return not name.startswith(".") and os.path.splitext(name)[1].lower() in suffixes
 
 
 def _opened(path: Path, use: Callable[[Image.Image], Read], max_pixels: int, max_bytes: int) -> Read:

@@ -44,6 +44,11 @@ def read_bytes(path: Path, limit: int) -> bytes:
     return content
 
 
+def visible_files(folder: Path, *patterns: str) -> list[Path]:
+    """What matches the patterns in a folder, those of each pattern sorted, without hidden files."""
+    return [file for each in patterns for file in sorted(folder.glob(each)) if not file.name.startswith(".")]
+
+
 def is_file(path: Path) -> bool:
     """Whether `path` is a file. False, not an OSError, if the name is too long or a folder is not readable."""
     try:

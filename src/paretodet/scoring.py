@@ -141,9 +141,9 @@ def evaluate_candidate(
 
 
 def _with_names(rows: Sequence[Json], labels: Labels) -> Sequence[Json]:
-    """With the images' file names, if the labels have no ids for them."""
+    """With the images' ids as the labels have them, or, if they have none, with file names too."""
     if not labels.named:
-        return rows
+        return [row | {"image_id": labels.image_id(row["image_id"])} for row in rows] if labels.text_ids else rows
     names = {key: labels.name(place) for place, key in enumerate(labels.keys.tolist())}
     return [row | {"file_name": names[row["image_id"]]} for row in rows]
 

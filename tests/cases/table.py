@@ -115,4 +115,30 @@ KINDS: dict[str, tuple[str, ...]] = {
         "labels/test_voc_reader.py::test_a_path_names_the_image_where_no_filename_does",
         "labels/test_voc_reader.py::test_of_a_missing_image_one_thing_is_said",
     ),
+    "a stray file decides the format": (
+        "labels/test_stray_files.py::test_a_stray_file_decides_nothing",
+        "labels/test_stray_files.py::test_the_way_out_for_texts_is_named_beside_stray_files",
+        "labels/test_stray_files.py::test_a_yaml_that_names_a_part_is_named_with_what_it_lacks",
+        "labels/test_stray_files.py::test_where_nothing_else_is_known_the_only_file_is_named",
+        "labels/test_hidden_files.py::test_copies_of_macos_are_no_part_of_a_set",
+        "labels/test_voc_folders.py::test_a_stray_xml_hides_no_set",
+    ),
+    "files in folders below are left out in silence": (
+        "labels/test_voc_folders.py::test_images_and_lines_are_found_in_folders",
+        "labels/test_voc_folders.py::test_a_set_may_name_a_folder_or_not",
+        "labels/test_voc_folders.py::test_images_may_lie_above",
+    ),
+    "splits that folders or file names state are lost": (
+        "labels/test_other_readers.py::test_tables_lie_in_folders_that_are_named_as_splits",
+        "labels/test_unread.py::test_the_way_out_of_yolo_s_texts_keeps_the_splits",
+        "labels/test_convert.py::test_a_set_that_is_no_usual_split_is_for_training",
+        "labels/test_convert.py::test_splits_keep_names_that_a_yaml_must_quote",
+    ),
+    "a field is needed though what it says is known otherwise": (
+        "labels/test_coco_images.py::test_ids_may_be_texts",
+        "labels/test_coco_images.py::test_a_box_that_is_missing_is_that_around_the_outline",
+        "labels/test_coco_images.py::test_a_size_that_is_missing_is_that_of_the_image",
+        "labels/test_coco_images.py::test_images_of_another_machine_are_found_by_the_ends_of_their_names",
+        "labels/test_yolo_reader.py::test_paths_may_be_written_as_windows_does",
+    ),
 }

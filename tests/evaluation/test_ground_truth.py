@@ -113,7 +113,7 @@ def test_a_box_among_yolos_polygons_has_the_area_of_its_box_and_masks_are_not_sc
         ("file_name", "../b.png", "file name '../b.png' leaves the folder of the images"),
         ("file_name", "/etc/b.png", "file name '/etc/b.png' leaves the folder of the images"),
         ("width", "wide", "width is 'wide', a whole number is needed"),
-        ("height", 0, "height is 0, 1 to 1048576 px are needed"),
+        ("height", -4, "height is -4, 1 to 1048576 px are needed"),
         ("id", 900, "id 900 is another image's already"),
     ],
 )

@@ -87,7 +87,7 @@ def test_a_missing_area_is_the_outlines_or_the_boxs(file, outline, area, stated)
     assert notes.startswith(f"1 annotations of {file} have no area, their outline's or box's is taken, the first: ")
 
 
-@pytest.mark.parametrize("odd", [{"height": "high"}, {"width": 0}, {"file_name": "\x1b[2J"}, {"file_name": 3}])
+@pytest.mark.parametrize("odd", [{"height": "high"}, {"width": -1}, {"file_name": "\x1b[2J"}, {"file_name": 3}])
 def test_finished_results_need_no_image(file, odd):
     """Results on an image with an impossible size or file are scored; only what opens the image leaves it out."""
     labels = truth(GOOD) | {"images": [IMAGES[0] | odd, IMAGES[1]]}

@@ -145,3 +145,45 @@ def test_names_that_need_quotes(tmp_path):
         convert(source, to=to, out=tmp_path / to)
         assert sorted(read_labels(tmp_path / to, split="val").labels) == sorted(names)
     assert json.dumps(names) and NAMES
+
+
+def alone(folder: Path, *names: str) -> Path:
+    """The same labels under these names, whose images lie in a folder of another name."""
+    SOUND["coco"](folder)
+    (folder / "images/train").rename(folder / "pictures")
+    content = (folder / "annotations/instances_train.json").read_text()
+    for old in folder.glob("annotations/*.json"):
+        old.unlink()
+    for name in names:
+        (folder / name).write_text(content)
+    return folder
+
+
+@pytest.mark.parametrize(
+    "name", ["annotations.json", "annotations/instances_default.json", "labels #2.json", "Data.json"]
+)
+def test_a_set_that_is_no_usual_split_is_for_training(tmp_path, name):
+    source = alone(tmp_path / "set", name)
+    for place, path in enumerate((source, source / name)):
+        done = convert(path, to="yolo", out=tmp_path / str(place))
+        assert splits(tmp_path / str(place)) == ("train",) and done.splits[0][1:] == (6, 24)
+        assert any("has no splits" in each for each in done.losses)
+        assert len(read_labels(tmp_path / str(place), split="train").boxes) == 24
+
+
+@pytest.mark.parametrize(
+    ("name", "split"), [("train2017", "train"), ("valid", "val"), ("test", "test"), ("dev", "dev")]
+)
+def test_one_usual_split_stays_that_split(tmp_path, name, split):
+    done = convert(alone(tmp_path / "set", f"{name}.json"), to="yolo", out=tmp_path / "out")
+    assert splits(tmp_path / "out") == (split,) and not any("has no splits" in each for each in done.losses)
+
+
+@pytest.mark.parametrize(
+    "names", [("labels #2", "labels: b"), ("a b", "[c]"), ("train2014", "train2017", "val2017"), ("{x}", "- y", "'z")]
+)
+def test_splits_keep_names_that_a_yaml_must_quote(tmp_path, names):
+    source = alone(tmp_path / "set", *(f"{name}.json" for name in names))
+    convert(source, to="yolo", out=tmp_path / "out")
+    assert set(splits(tmp_path / "out")) == {{"val2017": "val"}.get(name, name) for name in names}
+    assert all(len(read_labels(tmp_path / "out", split=name)) == 6 for name in splits(tmp_path / "out"))

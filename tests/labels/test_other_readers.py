@@ -187,3 +187,40 @@ def test_results_of_coco_are_no_tasks(tmp_path):
     )
     assert format_of(tmp_path / "results.json").name == "coco"
     assert SOUND["coco"](tmp_path / "set") and format_of(tmp_path / "set").name == "coco"
+
+
+HEADER = "filename,width,height,class,xmin,ymin,xmax,ymax\n"
+
+
+def table_of(folder, split, *, name="_annotations.csv", header=HEADER, label="dog"):
+    write_image(folder / split / f"{split}.jpg", 1)
+    sides = f"{WIDTH},{HEIGHT},{label},4,8,20,30" if header else f"4,8,20,30,{label}"
+    (folder / split / name).write_text(f"{header}{split}.jpg,{sides}\n")
+    (folder / split / "_classes.csv").write_text(f"{label},0\n")
+
+
+@pytest.mark.parametrize("header", [HEADER, ""])
+@pytest.mark.parametrize("names", [("train", "valid", "test"), ("Train", "Val"), ("train2017", "val2017")])
+def test_tables_lie_in_folders_that_are_named_as_splits(tmp_path, names, header):
+    for name in names:
+        table_of(tmp_path, name, header=header)
+    (tmp_path / "README.csv").write_text("hello,1\n")
+    assert format_of(tmp_path).name == "csv" and sorted(splits(tmp_path)) == sorted(names)
+    for name in names:
+        found = read_labels(tmp_path, split=name)
+        assert found.boxes.tolist() == PIXELS and found[0].image == tmp_path / name / f"{name}.jpg"
+
+
+def test_two_tables_of_a_folder_are_two_splits(tmp_path):
+    table_of(tmp_path, "train")
+    for name in ("dogs_labels.csv", "cats_labels.csv"):
+        table_of(tmp_path, "valid", name=name)
+    assert splits(tmp_path) == ("train", "valid/cats", "valid/dogs")
+
+
+def test_tables_in_other_folders_are_none_of_the_set(tmp_path):
+    table_of(tmp_path, "runs")
+    assert find_format(tmp_path) is None
+    table(tmp_path, "image,x,y,w,h,class\na.jpg,4,8,16,22,dog", "val.csv")
+    table_of(tmp_path, "train")
+    assert splits(tmp_path) == ("val",)

@@ -1,11 +1,12 @@
 """What is known and not read is named, with the way out."""
 
 import json
+import re
 
 import pytest
 
 from labeled_sets import BOXES, SOUND, line, write_image
-from paretodet.labels.read import find_format, format_of, read_labels
+from paretodet.labels.read import find_format, format_of, read_labels, splits
 
 
 def via(folder):
@@ -146,3 +147,60 @@ def test_nothing_is_said_of_what_is_not_known(tmp_path):
     (tmp_path / "a.txt").write_text("hello")
     with pytest.raises(ValueError, match="none of the known formats"):
         read_labels(tmp_path)
+
+
+def texts(folder, *places, names="classes.txt"):
+    """An image and its text in each place, `images` in a path stands for their two folders."""
+    for number, place in enumerate(places):
+        write_image(folder / place / f"{number}.jpg", number)
+        beside = folder / place.replace("images", "labels") / f"{number}.txt"
+        beside.parent.mkdir(parents=True, exist_ok=True)
+        beside.write_text(line(*BOXES[0]))
+    (folder / names).write_text("dog\ncat\n")
+    return folder
+
+
+def roboflow(folder):
+    texts(folder, "train", "valid", "test", names="train/_darknet.labels")
+    (folder / "README.dataset.txt").write_text("Birds\n")
+    return folder
+
+
+def subsets_of_cvat(folder):
+    """Its lists have the path of another folder."""
+    texts(folder, "obj_train_data", "obj_Validation_data", names="obj.names")
+    for number, split in enumerate(("train", "Validation")):
+        (folder / f"{split}.txt").write_text(f"data/obj_{split}_data/{number}.jpg\n")
+    (folder / "obj.data").write_text("classes = 2\ntrain = data/train.txt\nnames = data/obj.names\n")
+    return folder
+
+
+def lists(folder):
+    texts(folder, "pool", "pool", "pool")
+    for number, split in enumerate(("train", "val", "test")):
+        (folder / f"{split}.txt").write_text(f"pool/{number}.jpg\n")
+    return folder
+
+
+SPLIT_TEXTS = {
+    roboflow: "`train: train`, `val: valid`, `test: test` and",
+    subsets_of_cvat: "`train: obj_train_data`, `val: obj_Validation_data` and",
+    lists: "`train: train.txt`, `val: val.txt`, `test: test.txt` and",
+    lambda folder: texts(folder, "images/train", "images/val"): "`train: images/train`, `val: images/val` and",
+    lambda folder: texts(folder, "train/images", "test/images"): "`train: train`, `test: test` and",
+    lambda folder: texts(folder, "train", "val", "valid"): '`train: train`, `val: ["val", "valid"]` and',
+    lambda folder: texts(folder, "images/a", "images/b"): "`train: images` and",
+}
+
+
+@pytest.mark.parametrize("make", SPLIT_TEXTS)
+def test_the_way_out_of_yolo_s_texts_keeps_the_splits(tmp_path, make):
+    folder, lines = make(tmp_path / "set"), SPLIT_TEXTS[make]
+    with pytest.raises(ValueError) as refused:
+        format_of(folder)
+    message = str(refused.value)
+    assert refused.value.id == "labels-format" and lines in message and '["dog", "cat"]' in message
+    (folder / "data.yaml").write_text("\n".join(re.findall("`([^`]*)`", message)))
+    images = [sample.image for sample in read_labels(folder)]
+    assert len(splits(folder)) == lines.count(": ") and len(images) == len(set(images)) == len([*folder.rglob("*.jpg")])
+    assert sum(len(read_labels(folder, split=split)) for split in splits(folder)) == len(images)

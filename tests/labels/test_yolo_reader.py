@@ -143,6 +143,26 @@ def test_two_keys_of_one_split_are_refused(tmp_path):
         read_yolo(path)
 
 
+@pytest.mark.parametrize(
+    "train", ["images\\train", ".\\images\\train", "..\\images\\train", "'images\\train'", "list.txt"]
+)
+def test_paths_may_be_written_as_windows_does(tmp_path, train):
+    path = yolo(tmp_path, "1 0.5 0.5 0.5 0.25", f"train: {train}\nnames: [dog, no]\n")
+    (tmp_path / "list.txt").write_text(".\\images\\train\\train.png\n")
+    (sample,) = read_yolo(path, split="train")
+    assert sample.image.resolve() == (tmp_path / "images/train/train.png").resolve() and len(sample.boxes) == 1
+
+
+@pytest.mark.parametrize(("value", "known"), [("images\\other", True), ("other.txt", True), ("..\\outside", False)])
+def test_a_further_split_may_be_written_as_windows_does(tmp_path, value, known):
+    path = two_splits(tmp_path / "set", "dev", value)
+    (tmp_path / "outside").mkdir()
+    Image.new("RGB", (60, 40)).save(tmp_path / "outside/a.png")
+    (tmp_path / "set/other.txt").write_text("images\\other\\a.png\n.\\images\\other\\b.png\n")
+    assert read_splits(path) == (("train", "dev") if known else ("train",))
+    assert len(read_yolo(path)) == (3 if known else 1)
+
+
 @pytest.mark.parametrize("write", [str.capitalize, str.upper])
 def test_folders_may_be_written_in_capitals(tmp_path, write):
     path = yolo(tmp_path, "0 0.5 0.5 0.2 0.2", YAML.replace("images", write("images")))

@@ -9,7 +9,7 @@ from PIL import Image
 
 from paretodet.images import ImageError
 from paretodet.media import photographs as module
-from paretodet.media.photographs import Photographs, photographs, read_images
+from paretodet.media.photographs import Photographs, image_files, photographs, read_images
 
 
 @pytest.fixture
@@ -33,6 +33,12 @@ def test_photographs_reads_a_folder_in_order(tmp_path: Path, pixels: np.ndarray)
     assert found.source == str(tmp_path)
     assert len(photographs(tmp_path, limit=2).images) == 2
     assert photographs([tmp_path / "c.jpg"]).names == (str(tmp_path / "c.jpg"),)
+
+
+def test_hidden_files_are_no_photographs(tmp_path: Path, pixels: np.ndarray) -> None:
+    for name in ("a.png", "._a.png", ".b.png"):
+        Image.fromarray(pixels).save(tmp_path / name)
+    assert image_files(tmp_path) == [tmp_path / "a.png"] and photographs(tmp_path).skipped == ()
 
 
 def test_missing_images_do_not_count(tmp_path: Path, pixels: np.ndarray) -> None:

@@ -12,7 +12,7 @@ from paretodet.errors import InputError
 from paretodet.evaluation.areas import with_areas
 from paretodet.evaluation.dictionary import Row, coco_dictionary
 from paretodet.labels.format import Format
-from paretodet.labels.formats.coco import repeated_ids
+from paretodet.labels.formats.coco_checks import repeated_ids
 from paretodet.labels.model import Labels, Purpose, SkipKind, left_out
 from paretodet.labels.read import format_of
 from paretodet.reading import sha256

@@ -38,7 +38,7 @@ def pair_results(rows: Sequence[Any], labels: Labels) -> Paired:
     """Rows that are no objects are left as they are. Raises InputError for a row whose image cannot be found, and for
     categories that are numbered otherwise.
     """
-    kept, first = _with_all_outlines([_without_empty(_with_numbers(row)) for row in rows])
+    kept, first = _with_all_outlines(_of_text_ids([_without_empty(_with_numbers(row)) for row in rows], labels))
     objects = [row for row in kept if isinstance(row, dict)]
     images, second = _image_ids(objects, labels)
     placed = [_with_image(row, key) for row, key in zip(objects, images, strict=True)]
@@ -51,6 +51,16 @@ def pair_results(rows: Sequence[Any], labels: Labels) -> Paired:
 def _with_image(row: Row, key: int | None) -> Row:
     same = key is None or type(row.get("image_id")) is int and row["image_id"] == key
     return row if same else row | {"image_id": key}
+
+
+def _of_text_ids(rows: list[Any], labels: Labels) -> list[Any]:
+    """Rows whose `image_id` is a text that an image of the labels has as its id, with the number that stands for it."""
+    numbers = {text: key for key, text in labels.text_ids.items()}
+    if not numbers:
+        return rows
+    ids = [row.get("image_id") if isinstance(row, dict) else None for row in rows]
+    keys = [numbers.get(each) if isinstance(each, str) else None for each in ids]
+    return [row if key is None else row | {"image_id": key} for row, key in zip(rows, keys, strict=True)]
 
 
 def _with_numbers(row: Any) -> Any:

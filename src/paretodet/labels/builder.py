@@ -1,18 +1,17 @@
 """Builds labels while a file is read: checks every image, box, category and outline, for all formats."""
 
 import math
-import os
 import unicodedata
 from array import array
 from collections import Counter
 from collections.abc import Callable, Sequence
-from itertools import accumulate
 from pathlib import Path, PurePosixPath
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
 from paretodet.errors import ErrorId, InputError, words
+from paretodet.labels.image_columns import ImageColumns
 from paretodet.labels.misread import Form, Misreading, find_misreading
 from paretodet.labels.model import NO_ID, Federated, Labels, Purpose, SkipKind, Skipped
 from paretodet.labels.rle import Size
@@ -24,6 +23,7 @@ NUMBERS = frozenset((int, float))  # types of JSON's numbers; true and false are
 DIGITS = 20  # characters of a whole number that is written as text
 LONGEST = 40  # characters of any other number that is
 MISSING = object()  # in place of a field that the file does not have
+LATER = object()  # in place of a side that is read from the image's file, once its folder is known
 NO_OUTLINE: tuple[bytes, Size] = (b"", (0, 0))
 NO_IMAGE = InputError("its image is not among the images", "box-without-image")
 NO_CATEGORY = InputError("its category is not among the categories", "category-unknown")
@@ -58,8 +58,7 @@ class LabelsBuilder:
         self.skip_counts, self._skipped = Counter[SkipKind](), dict[SkipKind, list[tuple[int, Skipped]]]()
         self._locate, self._form, self._with_ids = locate, form, with_ids
         self._written = written
-        self._names, self._name_ends = bytearray(), array("q")
-        self._keys, self._sizes, self._seen = array("q"), array("i"), set[int]()
+        self.images = ImageColumns()
         self._owners, self._classes, self._numbers = array("q"), array("q"), array("q")
         self._boxes, self._crowd = array("d"), array("b")
         self._areas, self._ids, self._ignored = array("d"), array("q"), array("b")
@@ -72,15 +71,9 @@ class LabelsBuilder:
         Raises ValueError for a value that the purpose needs and that is not as it must be, and for a repeated key.
         """
         number = whole_number(key, "id")
-        if number in self._seen:
-            raise InputError(f"id {number} is another image's already", "image-id-repeated")
+        self.images.check_new(number)
         written = name if on_disk else self._checked_name(name)
-        size = self._checked_side(height, "height"), self._checked_side(width, "width")
-        self._seen.add(number)
-        self._names += os.fsencode(written)
-        self._name_ends.append(len(self._names))
-        self._keys.append(number)
-        self._sizes.extend(size)
+        self.images.add(number, written, (self.side(height, "height"), self.side(width, "width")))
 
     def box(
         self,
@@ -116,15 +109,6 @@ class LabelsBuilder:
             for category in categories:
                 pairs.extend((owner, category))
 
-    def drop_folders(self) -> bool:
-        """Calls every image by the last part of its name, unless two would be called alike; returns whether it did."""
-        ends = [self._name(index).rpartition("/")[2] for index in range(len(self._name_ends))]
-        if len(set(ends)) < len(ends):
-            return False
-        written = [os.fsencode(end) for end in ends]
-        self._names, self._name_ends = bytearray(b"".join(written)), array("q", accumulate(map(len, written)))
-        return True
-
     def skip(self, kind: SkipKind, file: Path, place: str, problem: Exception, number: int = 0) -> None:
         """Counts what is left out, and keeps the first of a kind."""
         self.skip_counts[kind] += 1
@@ -153,7 +137,7 @@ class LabelsBuilder:
         Raises ValueError naming `source` and the first reasons if no image is left.
         """
         self._check_some(categories, source)
-        images = _Images(_flat(self._keys), _flat(self._sizes).reshape(-1, 2))
+        images = _Images(_flat(self.images.keys), _flat(self.images.sizes).reshape(-1, 2))
         owners, known_image = _positions(images.keys, _flat(self._owners))
         classes, known_class = _positions(np.array(list(categories), np.int64), _flat(self._classes))
         faults = [
@@ -176,8 +160,8 @@ class LabelsBuilder:
             labels=tuple(categories.values()),
             category_ids=tuple(range(len(categories))) if named else tuple(categories),
             folder=self.folder,
-            names=bytes(self._names),
-            name_ends=_fixed(_flat(self._name_ends)),
+            names=bytes(self.images.names),
+            name_ends=_fixed(_flat(self.images.name_ends)),
             keys=_fixed(images.keys),
             named=named,
             sizes=_fixed(images.sizes.astype(np.int32)),
@@ -201,7 +185,7 @@ class LabelsBuilder:
 
     def _check_some(self, categories: dict[int, str], source: Path) -> None:
         """Raises InputError if there is no image or no class."""
-        lacks = "usable image" if not self._name_ends else "object with a class" if not categories else ""
+        lacks = "usable image" if not len(self.images) else "object with a class" if not categories else ""
         if lacks:
             reasons = "".join(f"; {each}" for each in self.skipped[:3])
             raise InputError(f"labels: {source} has no {lacks}{reasons}", "labels-none")
@@ -217,8 +201,12 @@ class LabelsBuilder:
                 return ""
             raise
 
-    def _checked_side(self, value: Any, field: str) -> int:
-        if value in (MISSING, None) and self.purpose is not Purpose.TRAIN:
+    def side(self, value: Any, field: str) -> int:
+        """Of an image, 0 if it is not stated and the purpose does not need it. Raises ValueError."""
+        if value is LATER:
+            return 0
+        nothing = value in (MISSING, None) or (value if type(value) is int else by_value(value)) == 0
+        if nothing and self.purpose is not Purpose.TRAIN:
             return 0
         try:
             side = whole_number(None if value is MISSING else value, field, "image-size-malformed")
@@ -264,7 +252,7 @@ class LabelsBuilder:
         bad = np.zeros(len(owners), bool)
         for fault, problem in faults:
             for row in np.flatnonzero(fault & ~bad).tolist():
-                name = self._name(owners[row]) if known_image[row] else None
+                name = self.images.name(owners[row]) if known_image[row] else None
                 self._skip_row(SkipKind.ANNOTATION, row, name, problem)
             bad |= fault
         return np.flatnonzero(~bad)
@@ -275,7 +263,7 @@ class LabelsBuilder:
         spans = np.stack([np.append(0, ends)[:-1], ends], 1)[rows]
         torn = (drawn > 0).any(1) & ((drawn != sizes) & (sizes > 0)).any(1)
         for row, owner in zip(rows[torn].tolist(), owners[torn].tolist(), strict=True):
-            self._skip_row(SkipKind.OUTLINE, row, self._name(owner), OTHER_SIZE)
+            self._skip_row(SkipKind.OUTLINE, row, self.images.name(owner), OTHER_SIZE)
         spans[torn] = 0
         return spans
 
@@ -292,10 +280,6 @@ class LabelsBuilder:
 
     def _skip_row(self, kind: SkipKind, row: int, name: str | None, problem: InputError) -> None:
         self.skip(kind, *self._locate(name, self._numbers[row]), problem, self._numbers[row])
-
-    def _name(self, index: int) -> str:
-        start = self._name_ends[index - 1] if index else 0
-        return os.fsdecode(bytes(self._names[start : self._name_ends[index]]))
 
 
 class _Images(NamedTuple):

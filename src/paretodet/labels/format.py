@@ -35,6 +35,7 @@ class Format:
     suffixes: tuple[str, ...] = ()  # in lower case, of a file that a user may name
     matches: Callable[[Path], bool]  # whether labels of this format lie there
     resembles: Callable[[Path], bool] = lambda path: False  # asked where no format matches: by content, may be slow
+    may_be: Callable[[Path], bool] = lambda path: False  # asked if nothing is known: a damaged file
     splits: Callable[[Path], tuple[str, ...]]
     read: Read
     file: Callable[[Path, str | None], Path]  # that a split's labels start from: one file, or the folder

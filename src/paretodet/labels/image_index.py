@@ -2,7 +2,7 @@
 
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import cached_property
 from itertools import chain, islice
 from pathlib import Path, PurePosixPath
@@ -10,7 +10,7 @@ from unicodedata import normalize
 from urllib.parse import unquote
 
 from paretodet.errors import InputError
-from paretodet.images import SUFFIXES, UNREAD, read_size
+from paretodet.images import is_image_name, read_size
 from paretodet.labels.rle import Size
 from paretodet.reading import is_file
 
@@ -28,6 +28,7 @@ FOLDERS = (  # of the images, from that of the labels
 )
 PROBED, FEW = 100, 20  # names that are searched for, some of which may be missing; in folders of unknown names
 LISTED = 10_000  # folders that are looked into
+DEPTH, SEARCHED = 3, 1000  # folders below each other, and of a set, that are searched
 UPLOADED = re.compile(r"^[0-9a-f]{8}-")  # what an upload to Label Studio puts before the name of a file
 
 
@@ -38,6 +39,11 @@ def alike(name: str) -> str:
     return normalize("NFC", unquote(name))
 
 
+def with_slashes(name: str) -> str:
+    """A path of Windows as other systems write it."""
+    return name.replace("\\", "/")
+
+
 def subfolders(path: Path) -> list[Path]:
     """Those of a folder that are not hidden, unsorted; none if it cannot be listed."""
     try:
@@ -45,6 +51,27 @@ def subfolders(path: Path) -> list[Path]:
             return [Path(each.path) for each in listed if not each.name.startswith(".") and each.is_dir()]
     except OSError:
         return []
+
+
+def folders_below(path: Path, *, depth: int = DEPTH, most: int = SEARCHED) -> Iterator[Path]:
+    """The folder and those below that are not hidden, sorted, within limits."""
+    return islice(_below(path, depth), most)
+
+
+def _below(path: Path, depth: int) -> Iterator[Path]:
+    yield path
+    if depth:
+        for each in sorted(subfolders(path)):
+            yield from _below(each, depth - 1)
+
+
+def images_below(folder: Path) -> Iterator[str]:
+    """The paths from a folder of the images in it and below, without hidden files and those in hidden folders."""
+    for top, folders, names in os.walk(folder):
+        folders[:] = [each for each in folders if not each.startswith(".")]
+        place = os.path.relpath(top, folder)
+        images = (name for name in names if is_image_name(name, unread=True))
+        yield from (name if place == "." else f"{place}/{name}" for name in images)
 
 
 def holder(folder: Path, names: Sequence[str]) -> Path:
@@ -115,15 +142,7 @@ class ImageIndex:
 
     @cached_property
     def _files(self) -> set[str]:
-        known = set[str]()
-        for top, folders, names in os.walk(self.folder):
-            folders[:] = [each for each in folders if not each.startswith(".")]
-            place = os.path.relpath(top, self.folder)
-            images = (name for name in names if os.path.splitext(name)[1].lower() in SUFFIXES + UNREAD)
-            known.update(name if place == "." else f"{place}/{name}" for name in images)
-            if len(known) > MOST:
-                break
-        return known
+        return set(islice(images_below(self.folder), MOST))
 
     @cached_property
     def _ends(self) -> dict[str, str]:

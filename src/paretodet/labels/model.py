@@ -7,7 +7,7 @@ shared between forked workers and are as large as the numbers in them.
 import os
 import shlex
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from enum import Enum
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple, Protocol
@@ -131,6 +131,7 @@ class Labels:
     names: bytes  # as the file system writes them, one after another
     name_ends: np.ndarray  # [N] int64
     keys: np.ndarray  # [N] int64; COCO's ids, else the images' numbers in the whole set, independent of the split
+    text_ids: Mapping[int, str] = field(default_factory=dict)  # by key, where the file's ids of images are texts
     named: bool  # an image's id is its file's name without the suffix, and not its key
     sizes: np.ndarray  # [N, 2] int32 height, width; 0: not stated
     offsets: np.ndarray  # [N + 1] int64: boxes offsets[i]:offsets[i + 1] are those of image i
@@ -160,7 +161,7 @@ class Labels:
         rows = slice(*self.offsets[index : index + 2].tolist())
         return Sample(
             image=self.folder / name,
-            id=str(PurePosixPath(name).with_suffix("")) if self.named else int(self.keys[index]),
+            id=str(PurePosixPath(name).with_suffix("")) if self.named else self.image_id(int(self.keys[index])),
             size=(height, width),
             boxes=self.boxes[rows],
             labels=self.classes[rows].astype(np.int64),
@@ -177,6 +178,10 @@ class Labels:
         """The image without its boxes."""
         name, (height, width) = self.name(index), self.sizes[index].tolist()
         return ImageEntry(int(self.keys[index]), name, self.folder / name, (height, width))
+
+    def image_id(self, key: int) -> int | str:
+        """The id that the file has for the image of this key."""
+        return self.text_ids.get(key, key)
 
     def mask(self, row: int) -> Polygons | Runs | None:
         """The outline of box `row` of all."""

@@ -39,9 +39,12 @@ def format_of(path: Path | str) -> Format:
 
 
 def find_format(path: Path) -> Format | None:
-    """The first that matches, else the first whose content is there in folders of other names."""
+    """The first that matches, else the first whose content is there in folders of other names, else, if nothing else is
+    known of the path, the first of which it may be a damaged file.
+    """
     matching = (each for each in FORMATS if each.matches(path))
-    return next(matching, None) or next((each for each in FORMATS if each.resembles(path)), None)
+    found = next(matching, None) or next((each for each in FORMATS if each.resembles(path)), None)
+    return found or (None if advice(path) else next((each for each in FORMATS if each.may_be(path)), None))
 
 
 def splits(path: Path | str) -> tuple[str, ...]:

@@ -163,6 +163,15 @@ def bounds(rle: Rle) -> list[float]:
     return [float(side) for side in runs.to_bbox(rle)]
 
 
+def box_around(packed: bytes) -> list[float]:
+    """x, y, w, h px of the box around an outline, of which there is at least one byte."""
+    outline = unpack(packed)
+    if isinstance(outline, Runs):
+        return bounds(outline.to_json())
+    points = np.concatenate(outline.rings).reshape(-1, 2)
+    return [*points.min(0).tolist(), *np.ptp(points, 0).tolist()]
+
+
 def compress(counts: list[int], size: tuple[int, int]) -> bytes:
     """Lengths of zeros, ones, zeros, ... that fill an image of (height, width) `size` -> COCO's text."""
     return bytes(runs.fr_py_objects({"size": list(size), "counts": counts}, *size)["counts"])

@@ -17,6 +17,16 @@ def usual(name: str) -> str:
     return re.sub(r"\d+$", "", name)
 
 
+def is_usual(name: str) -> bool:
+    """Whether it is what a split is usually called."""
+    return usual(name.lower()) in PARTS
+
+
+def split_of_file(file: Path, stem: str) -> str:
+    """What a file of labels is called as a split: `stem`, which its name says, unless its folder alone is named so."""
+    return file.parent.name if is_usual(file.parent.name) and not is_usual(stem) else stem
+
+
 def named(split: str | None, known: Iterable[str]) -> str | None:
     """The split itself, or, if it is none of `known`, the only one of these that is another usual name for it."""
     names = list(known)

@@ -8,10 +8,13 @@ from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
 
-from paretodet.images import SUFFIXES
+from paretodet.images import is_image_name
 from paretodet.labels.formats.voc_layout import ROOT
+from paretodet.labels.formats.yolo_settings import ONE, SPLITS, quoted, settings_file
+from paretodet.labels.image_index import folders_below, with_slashes
+from paretodet.labels.splits import is_usual, usual
 from paretodet.labels.xml_stream import root_of
-from paretodet.reading import is_file
+from paretodet.reading import is_file, visible_files
 
 HEAD = 2**16
 LISTED = 2000  # files of a folder that are looked at
@@ -23,7 +26,6 @@ CREATE_ML = (b'"coordinates"', b'"annotations"', b'"image')
 BDD = (b'"box2d"', b'"category"')
 SUPERVISELY = (b'"classTitle"', b'"points"')
 SUPERVISELY_META = (b'"classes"', b'"tags"', b'"title"', b'"shape"')
-JSON = (VIA, VIA_3, VOTT, CREATE_ML, BDD, SUPERVISELY, SUPERVISELY_META, SLOTH)
 LOOKED = 20  # files of a kind that are opened
 VIA_COLUMNS = b"region_shape_attributes"  # of its .csv
 DOTA = re.compile(
@@ -31,6 +33,8 @@ DOTA = re.compile(
 )  # four corners, a class, and whether it is difficult
 CSV_LINE = "image,xmin,ymin,xmax,ymax,class"
 LINE = re.compile(rb"\s*\d+(\.0*)?(\s+[\d.e+-]+){4,}\s*")
+NAMES = ("classes.txt", "*.names", "_darknet.labels")  # files of class names beside YOLO's texts, one a line
+SUBSET = re.compile(r"obj_(.+)_data")  # CVAT's folder of a split
 
 
 class UnreadFormat(NamedTuple):
@@ -90,12 +94,6 @@ def _is_dota(path: Path) -> bool:
     return any(DOTA.fullmatch(line) for lines in heads for line in lines[:3])
 
 
-def is_foreign_json(file: Path) -> bool:
-    """Whether a JSON file begins as one of a format that is known and not read does."""
-    head = _head(file)
-    return any(all(text in head for text in texts) for texts in JSON)
-
-
 def _head(file: Path) -> bytes:
     try:
         with file.open("rb") as opened:
@@ -105,24 +103,68 @@ def _head(file: Path) -> bytes:
 
 
 def _is_yolo(path: Path) -> bool:
-    """Whether texts of its lines lie there."""
-    heads = (_head(each).splitlines() for each in _with_suffix(path, ".txt"))
-    return path.is_dir() and any(lines and LINE.fullmatch(lines[0]) for lines in heads)
+    """Whether texts of its lines lie there, and no yaml that has names or splits."""
+    texts = (each for pattern in ("*.txt", "*/*.txt", "*/*/*.txt") for each in visible_files(path, pattern))
+    heads = islice(filter(None, map(_head, texts)), LOOKED)
+    lined = path.is_dir() and any(LINE.fullmatch(head.split(b"\n")[0]) for head in heads)
+    return lined and settings_file(path, least=ONE) is None
 
 
 def _yaml_for(path: Path) -> str:
-    known = next((each for each in _files(path) if each.name in ("classes.txt", "obj.names", "_darknet.labels")), None)
-    names = [name for name in _head(known).decode("utf-8", "replace").split("\n") if name.strip()] if known else []
-    listed = json.dumps([name.strip() for name in names] or ["first class", "second class"], ensure_ascii=False)
-    images = "images" if (path / "images").is_dir() else "."
-    return f"write {path / 'data.yaml'} with the lines `train: {images}` and `names: {listed:.300}`"
+    known = visible_files(path, *(pattern for name in NAMES for pattern in (name, f"*/{name}")))[:1]
+    names = [name.strip() for file in known for name in _head(file).decode("utf-8", "replace").split("\n")]
+    listed = json.dumps([name for name in names if name] or ["first class", "second class"], ensure_ascii=False)
+    lines = ", ".join(f"`{split}: {where}`" for split, where in _split_places(path).items())
+    return f"write {path / 'data.yaml'} with the lines {lines} and `names: {listed:.300}`"
+
+
+def _split_places(path: Path) -> dict[str, str]:
+    """Split -> where a yaml says that its images are: folders, or texts that list files, which are named as splits are;
+    if there are none, all images are one split.
+    """
+    folders, lists = _split_folders(path), _split_lists(path)
+    found = folders if len(folders) >= len(lists) else lists
+    order = dict.fromkeys((*SPLITS, *found)) if found else {}
+    whole = {"train": "images" if (path / "images").is_dir() else "."}
+    return {split: _as_yaml(sorted(found[split])) for split in order if split in found} or whole
+
+
+def _split_folders(path: Path) -> dict[str, set[str]]:
+    """Those with images in them or below, from the set's."""
+    found = dict[str, set[str]]()
+    for folder in folders_below(path):
+        parts = folder.relative_to(path).parts
+        names = [match[1] if (match := SUBSET.fullmatch(part)) else part for part in parts]
+        at = next((place for place, name in enumerate(names) if is_usual(name)), None)
+        if at is not None and any(is_image_name(each.name) for each in folder.glob("*")):
+            found.setdefault(_key(names[at]), set()).add("/".join(parts[: at + 1]))
+    return found
+
+
+def _split_lists(path: Path) -> dict[str, set[str]]:
+    found = dict[str, set[str]]()
+    for file in visible_files(path, "*.txt"):
+        first = with_slashes(_head(file).decode("utf-8", "replace").split("\n")[0].strip())
+        if is_usual(file.stem) and is_image_name(first.rpartition("/")[2]):
+            found.setdefault(_key(file.stem), set()).add(file.name)
+    return found
+
+
+def _key(name: str) -> str:
+    """The key of a yaml for what is named as a split is."""
+    short = usual(name.lower())
+    return next((split for split, names in SPLITS.items() if short in names), short)
+
+
+def _as_yaml(places: list[str]) -> str:
+    return quoted(places[0]) if len(places) == 1 else json.dumps(places, ensure_ascii=False)
 
 
 def _is_classification(path: Path) -> bool:
     """Whether there are folders of images and no other files."""
     files = list(_files(path)) if path.is_dir() else []
     below = [each for each in files if each.parent != path]
-    images = [each for each in below if each.suffix.lower() in SUFFIXES]
+    images = [each for each in below if is_image_name(each.name)]
     return len({each.parent for each in images}) > 1 and len(images) == len(files)
 
 

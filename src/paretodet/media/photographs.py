@@ -12,7 +12,7 @@ from typing import overload
 import numpy as np
 
 from paretodet.errors import words
-from paretodet.images import SUFFIXES, ImageError, read_image
+from paretodet.images import ImageError, is_image_name, read_image
 
 _SHIPPED = ("astronaut.png", "chelsea.png", "coffee.png", "rocket.jpg")  # scikit-image's: public domain or CC0
 
@@ -117,7 +117,7 @@ def image_files(path: Path) -> list[Path]:
     """The images of a folder, sorted by name; the path itself if it is a file."""
     if not path.is_dir():
         return [path]
-    return sorted(file for file in path.iterdir() if file.suffix.lower() in SUFFIXES)
+    return sorted(file for file in path.iterdir() if is_image_name(file.name))
 
 
 def _content(image: np.ndarray) -> bytes:

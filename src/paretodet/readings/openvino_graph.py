@@ -12,7 +12,7 @@ from xml.etree.ElementTree import Element
 import numpy as np
 
 from paretodet.errors import InputError, words
-from paretodet.labels.formats.yolo import read_yaml
+from paretodet.labels.formats.yolo_settings import read_yaml
 from paretodet.labels.xml_stream import children
 from paretodet.readings.onnx_graph import SMALL, Node, OnnxGraph, written
 

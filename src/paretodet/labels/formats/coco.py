@@ -1,36 +1,48 @@
 """COCO's instances files: https://cocodataset.org/#format-data. Boxes are x, y, width, height in pixels."""
 
-import re
 from collections.abc import Callable, Iterable, Iterator
-from itertools import chain, islice
-from pathlib import Path
-from typing import Any, TypedDict
-
-import numpy as np
+from dataclasses import replace
+from itertools import chain
+from pathlib import Path, PurePosixPath
+from typing import Any, NamedTuple, TypedDict
 
 from paretodet.errors import InputError, words
-from paretodet.labels.builder import MISSING, NUMBERS, LabelsBuilder, by_value, text_of, whole_number
+from paretodet.images import read_size
+from paretodet.labels.builder import (
+    LATER,
+    MISSING,
+    NUMBERS,
+    LabelsBuilder,
+    by_value,
+    check_inside,
+    is_name,
+    text_of,
+    whole_number,
+)
 from paretodet.labels.format import Format, Where
+from paretodet.labels.formats.coco_checks import (
+    area_wrong,
+    crowd_of_polygons,
+    id_repeated,
+    ignore_unread,
+    mask_beside_box,
+)
+from paretodet.labels.formats.coco_files import begins, files_elsewhere, instances_files, only_file
 from paretodet.labels.formats.coco_writer import write_coco
-from paretodet.labels.image_index import PROBED, customary_folder, holder, holds_any, image_folder
+from paretodet.labels.image_columns import without_folders
+from paretodet.labels.image_index import PROBED, customary_folder, holder, holds_any, image_folder, with_slashes
 from paretodet.labels.json_stream import elements
-from paretodet.labels.lint.check import check
-from paretodet.labels.lint.finding import Place
-from paretodet.labels.lint.subject import LabeledSplit, Subject
-from paretodet.labels.model import NO_ID, Labels, Purpose, SkipKind
-from paretodet.labels.rle import Polygons, pack
+from paretodet.labels.model import Labels, Purpose, SkipKind
+from paretodet.labels.rle import box_around, pack
 from paretodet.labels.shapes import is_marked
-from paretodet.labels.splits import PARTS, chosen_file, usual
-from paretodet.labels.unread import is_foreign_json
+from paretodet.labels.splits import chosen_file
+from paretodet.reading import is_file
 
 BOX_TYPES = NUMBERS | {str}  # a number may be written as text
 LISTS = ("images", "annotations", "categories")
-HEAD, LISTED = 2**16, 10_000  # bytes of a file, and files of a set, that are looked at
-OPENING = re.compile(rb"\s*(\xef\xbb\xbf)?\{\s*\"(info|licenses|type|images|annotations|categories)\"\s*:")
+FIRST_TEXT = -(2**40)  # stands for the first id that is a text: no number in results is that by chance
+DEEPEST = 20  # folders that names have and the set may lack
 IGNORE = ("ignore", "IsGroupOf", "is_group_of")  # marks of other evaluators
-APART = 4.0  # px between a box and the bounds of its outline; in COCO's files it is less
-SHARE = 0.05  # of the box's side, if that is more
-ROOM = 1.01  # an area may be so much of its box's
 
 Element = dict[str, Any]
 Elements = Iterable[tuple[str, int, Any]]  # as `json_stream.elements` gives them
@@ -64,6 +76,15 @@ def from_json(truth: dict[str, Any], *, images: Path | str = ".", purpose: Purpo
     return InstancesReader(Path("labels.json"), images, purpose).read(chain(listed, ends))
 
 
+class _Doubt(NamedTuple):
+    """An image of the builder and the reasons to leave it out, unless its file shows that they are none."""
+
+    row: int
+    number: int  # in the file
+    name: ValueError | None
+    size: ValueError | None
+
+
 class InstancesReader:
     """Reads an instances file element by element. For formats with further fields: `name_of` gives an image's file
     name, `federated` the categories that it verifiably lacks and those of which it has more objects than boxes;
@@ -85,6 +106,10 @@ class InstancesReader:
         self.builder = LabelsBuilder(folder, where(path), form="xywh", purpose=purpose, with_ids=True)
         self.categories = dict[int, str]()
         self._names, self._name_of, self._federated, self._on_category = list[str](), name_of, federated, on_category
+        self._doubts = list[_Doubt]()
+        self._held = list[tuple[int, Element]]()  # images whose ids are texts and no numbers
+        self._numbered = False  # whether an image has a number as its id: a text is a mistake then
+        self._keys, self._texts = dict[str, int](), dict[int, str]()  # by the texts, and of all ids that are texts
 
     def read(self, listed: Elements, frequency: Callable[[], tuple[str, ...]] | None = None) -> Labels:
         """Raises ValueError as `read_coco` does. `frequency` returns that of every class; it is called at the end."""
@@ -104,44 +129,118 @@ class InstancesReader:
                 )
         if not self.categories:
             raise InputError(f"labels: {self.path} has no category, so its classes are unknown", "labels-malformed")
+        for number, fields in self._held:
+            self._add(number, fields, fields["id"] if self._numbered else self._key(fields["id"]))
         self._find_images()
+        self._settle_doubts()
         classes = dict(sorted(self.categories.items()))
-        return self.builder.build(classes, source=self.path, frequency=frequency and frequency())
+        data = self.builder.build(classes, source=self.path, frequency=frequency and frequency())
+        return replace(data, text_ids=self._texts) if self._keys and not self._numbered else data
 
     def _find_images(self) -> None:
-        """The folder of the images. If none is found by its name, but some by the ends of their names (train2017/1.jpg
-        in a flat folder) in the folder that was given or a customary one, all images are called by the ends.
+        """The folder of the images. If none is found by its name, but some without the first folders of their names
+        (train2017/1.jpg in a flat folder) in the folder that was given or a customary one, all images are called so.
         """
         given, names = self.builder.folder, self._names
         self.builder.folder = holder(given, names) if self.images else image_folder(self.path, names)
-        if not holds_any(self.builder.folder, names):
-            ends = [name.rpartition("/")[2] for name in names]
+        deepest = max((name.count("/") for name in names), default=0)
+        if holds_any(self.builder.folder, names) or not deepest:
+            return
+        for count in (*range(1, min(deepest, DEEPEST)), deepest):
+            ends = [without_folders(name, count) for name in names]
             flat = given if self.images else customary_folder(self.path, ends)
-            if flat and holds_any(flat, ends) and self.builder.drop_folders():
+            if flat and holds_any(flat, ends) and self.builder.images.drop_folders(count):
                 self.builder.folder = flat
+                return
+
+    def _settle_doubts(self) -> None:
+        """Reads the sizes that the labels do not state, and leaves out what is not in the folder of the images."""
+        lost = set[int]()
+        for doubt in self._doubts:
+            if (problem := self._problem(doubt)) is not None:
+                place = f"images[{doubt.number}]"
+                self.builder.skip(SkipKind.IMAGE, self.path, place, problem, doubt.number)
+                lost.add(doubt.row)
+        if lost:
+            self.builder.images.remove(lost)
+
+    def _problem(self, doubt: _Doubt) -> ValueError | None:
+        file = self.builder.folder / self.builder.images.name(doubt.row)
+        if doubt.name is not None and not is_file(file):
+            return doubt.name
+        try:
+            if doubt.size is not None:
+                self.builder.images.resize(doubt.row, read_size(file))
+        except ValueError:
+            return doubt.size
+        return None
 
     def _image(self, number: int, image: Any) -> None:
+        fields = image if isinstance(image, dict) else {}
+        key = fields.get("id")
+        self._numbered |= type(key) in NUMBERS
+        if _is_text(key):
+            self._held.append((number, fields))
+        else:
+            self._add(number, fields, key)
+
+    def _add(self, number: int, fields: Element, key: Any) -> None:
+        """An image whose key is `key`."""
         try:
-            fields = image if isinstance(image, dict) else {}
             looked_for = self._federated(fields) if self._federated else None
-            name, sides = (
-                _with_slashes(self._name_of(fields)),
-                (fields.get(side, MISSING) for side in ("height", "width")),
-            )
-            self.builder.image(fields.get("id"), name, *sides)
+            key = whole_number(key, "id")
+            name, unsafe = self._name(fields)
+            sides, unsized = self._sides(fields)
+            self.builder.image(key, name, *sides)
         except ValueError as problem:
             return self.builder.skip(SkipKind.IMAGE, self.path, f"images[{number}]", problem, number)
+        if unsafe or unsized:
+            self._doubts.append(_Doubt(len(self.builder.images) - 1, number, unsafe, unsized))
+        if isinstance(fields["id"], str):
+            self._texts[key] = fields["id"]
         if len(self._names) < PROBED and isinstance(name, str):
             self._names.append(name)
         if looked_for:
-            self.builder.federate(whole_number(image["id"], "id"), *looked_for)
+            self.builder.federate(key, *looked_for)
+
+    def _name(self, fields: Element) -> tuple[Any, ValueError | None]:
+        """An image's file name. One that leads out of the folder of the images is taken without what leads there, and
+        the reason to leave it out is returned, unless it is there.
+        """
+        name = self._name_of(fields)
+        if not isinstance(name, str):
+            return name, None
+        name = with_slashes(name)
+        try:
+            if self.purpose is not Purpose.SCORE:
+                check_inside(name)
+        except ValueError as problem:
+            inside = [part for part in PurePosixPath(name).parts if part.strip("/") and part != ".."]
+            return ("/".join(inside), problem) if inside else (name, None)
+        return name, None
+
+    def _sides(self, fields: Element) -> tuple[list[Any], ValueError | None]:
+        """Height and width; if one is none, those of the file, and the reason to leave it out if there is no file."""
+        sides = [fields.get(side, MISSING) for side in ("height", "width")]
+        try:
+            return [self.builder.side(side, name) for side, name in zip(sides, ("height", "width"), strict=True)], None
+        except ValueError as problem:
+            return [LATER, LATER], problem
+
+    def _key(self, text: str) -> int:
+        """The number that stands for an id that is a text."""
+        return self._keys.setdefault(text, FIRST_TEXT + len(self._keys))
+
+    def _owner(self, key: Any) -> int:
+        """The key of an annotation's image. Raises ValueError."""
+        return self._key(key) if _is_text(key) and not self._numbered else whole_number(key, "image_id")
 
     def _annotation(self, number: int, annotation: Any) -> None:
         try:
             fields = annotation if isinstance(annotation, dict) else {}
-            owner = whole_number(fields.get("image_id"), "image_id")
+            owner = self._owner(fields.get("image_id"))
             category = whole_number(fields.get("category_id"), "category_id")
-            box, crowd = _box(fields.get("bbox")), _crowd(fields)
+            box, crowd = _box_of(fields), _crowd(fields)
         except ValueError as problem:
             return self.builder.skip(SkipKind.ANNOTATION, self.path, f"annotations[{number}]", problem, number)
         try:
@@ -168,128 +267,20 @@ class InstancesReader:
         self._on_category(key, fields)
 
 
-def _with_slashes(name: Any) -> Any:
-    """A name with the folders of Windows as other systems write them."""
-    return name.replace("\\", "/") if isinstance(name, str) else name
-
-
 def where(file: Path) -> Where:
     """Of boxes of the file."""
     return lambda _, number: (file, f"annotations[{number}]")
 
 
-def instances_files(path: Path) -> dict[str, Path]:
-    """Split -> instances file: the file itself, or those of a folder, of its annotations folder and, as some exports
-    write them, of its splits' folders.
-    """
-    if path.is_file():
-        return {path.stem.removeprefix("instances_"): path} if path.suffix.lower() == ".json" else {}
-    listed = [*sorted(path.glob("*.json")), *sorted(path.glob("annotations/*.json"))]
-    named = [each for each in listed if each.stem.startswith("instances")]
-    files = {each.stem.removeprefix("instances_"): each for each in named or listed}
-    return files or {each.parent.name: each for each in sorted(path.glob("*/_annotations.coco.json"))}
+def _is_text(key: Any) -> bool:
+    """Whether an id is a text that is no number."""
+    return isinstance(key, str) and is_name(key) and by_value(key) is None
 
 
-def files_elsewhere(path: Path) -> dict[str, Path]:
-    """Split -> instances file, in folders of any names below `path`: those that begin as such files do. A file or its
-    folder is named as its split.
-    """
-    if not path.is_dir() or instances_files(path):
-        return {}
-    listed = sorted(file for pattern in ("*/*.json", "*/*/*.json") for file in islice(path.glob(pattern), LISTED))
-    found = dict[str, Path]()
-    for file in filter(_begins, listed):
-        stem = file.stem.removeprefix("instances_")
-        found.setdefault(file.parent.name if usual(stem.lower()) not in PARTS and _is_part(file.parent) else stem, file)
-    return found
-
-
-def _is_part(folder: Path) -> bool:
-    return usual(folder.name.lower()) in PARTS
-
-
-def _begins(file: Path) -> bool:
-    """Whether the first keys are those of an instances file."""
-    try:
-        with file.open("rb") as opened:
-            head = opened.read(HEAD)
-    except OSError:
-        return False
-    return OPENING.match(head) is not None and any(f'"{name}"'.encode() in head for name in LISTS)
-
-
-def repeated_ids(data: Labels) -> Iterator[tuple[int, int, int]]:
-    """(row, its id, the row that has it already) in the file's order; the last is -1 for an id that is missing."""
-    assert data.ids is not None
-    order = np.argsort(data.numbers, kind="stable")
-    known = dict[int, int]()
-    for row, key in zip(order.tolist(), data.ids[order].tolist(), strict=True):
-        if key == NO_ID or key in known:
-            yield row, key, known.get(key, -1)
-        known.setdefault(key, row)
-
-
-@check(
-    "annotation-id-repeated",
-    "fault",
-    "Give every annotation a different id: evaluators identify annotations by their ids.",
-)
-def id_repeated(subject: Subject) -> Iterator[Place]:
-    for part in subject.parts:
-        for row, key, first in repeated_ids(part.data):
-            known = f"id {key} is that of {part.at(first, '').place}"
-            yield part.at(row, "it has no whole number as id" if key == NO_ID else known)
-
-
-@check("area-wrong", "warning", "Write the area of the outline, or of the box if there is none, in px².")
-def area_wrong(subject: Subject) -> Iterator[Place]:
-    for part in subject.parts:
-        assert part.data.areas is not None
-        sides = (part.data.boxes[:, 2:] - part.data.boxes[:, :2]).astype(np.float64)
-        areas, boxes = part.data.areas, sides.prod(1)
-        whole = part.data.outside <= APART
-        wrong = np.isnan(areas) | (areas <= 0) | (whole & (areas > boxes * ROOM + sides.sum(1)))
-        for row in np.flatnonzero(wrong).tolist():
-            stated = "none, and COCO's evaluators need one" if np.isnan(areas[row]) else f"{areas[row]:.1f} px²"
-            yield part.at(row, f"its area is {stated}; its box has {boxes[row]:.1f} px²")
-
-
-@check("mask-beside-box", "warning", "Take the bounds of the outline as the box, or draw the outline again.")
-def mask_beside_box(subject: Subject) -> Iterator[Place]:
-    for part in subject.parts:
-        for row, bounds in _polygon_bounds(part):
-            box, (height, width) = part.data.boxes[row], part.data.sizes[part.owners[row]].tolist()
-            gaps = np.abs(bounds.clip(0, [width, height] * 2) - box)
-            if (gaps > np.maximum(APART, SHARE * np.tile(box[2:] - box[:2], 2))).any():
-                yield part.at(row, f"its outline ends {gaps.max():.1f} px from its box")
-
-
-@check("crowd-of-polygons", "warning", "Set iscrowd to 0 if it is one object: crowds are neither learned nor required.")
-def crowd_of_polygons(subject: Subject) -> Iterator[Place]:
-    for part in subject.parts:
-        for row in np.flatnonzero(part.data.crowd & part.data.outlined).tolist():
-            if isinstance(part.data.mask(row), Polygons):
-                yield part.at(row, "it is a crowd, but has polygons as one object has")
-
-
-@check(
-    "ignore-unread",
-    "warning",
-    "Set iscrowd to 1 if the object is neither to be learned nor required: COCO's evaluators do not read `ignore`.",
-)
-def ignore_unread(subject: Subject) -> Iterator[Place]:
-    for part in subject.parts:
-        assert part.data.ignored is not None
-        for row in np.flatnonzero(part.data.ignored).tolist():
-            yield part.at(row, "it is marked to be ignored, and counts as any other object")
-
-
-def _polygon_bounds(part: LabeledSplit) -> Iterator[tuple[int, np.ndarray]]:
-    """(row, [4] xyxy px) of every box that has polygons."""
-    for row in np.flatnonzero(part.data.outlined).tolist():
-        if isinstance(mask := part.data.mask(row), Polygons):
-            points = np.concatenate(mask.rings).reshape(-1, 2)
-            yield row, np.concatenate([points.min(0), points.max(0)])
+def _box_of(annotation: Element) -> list[float]:
+    """x, y, width, height, if they are missing those of the box around the outline. Raises ValueError."""
+    stated, outline = annotation.get("bbox"), annotation.get("segmentation")
+    return box_around(pack(outline)[0]) if not stated and outline else _box(stated)
 
 
 def _box(box: Any) -> list[float]:
@@ -321,13 +312,12 @@ def _ignored(annotation: Element) -> bool:
 
 
 def _matches(path: Path) -> bool:
-    """Any JSON file is taken for one, so that what it lacks is said; except those that are known to be others."""
     files = instances_files(path)
-    return bool(files) and not is_foreign_json(next(iter(files.values())))
+    return bool(files) and (path.is_dir() or begins(path))
 
 
 def _files(path: Path) -> dict[str, Path]:
-    return instances_files(path) or files_elsewhere(path)
+    return instances_files(path) or files_elsewhere(path) or only_file(path)
 
 
 def _file(path: Path, split: str | None) -> Path:
@@ -348,6 +338,7 @@ FORMAT = Format(
     suffixes=(".json",),
     matches=_matches,
     resembles=lambda path: bool(files_elsewhere(path)),
+    may_be=lambda path: bool(_files(path)),
     splits=lambda path: tuple(_files(path)) if path.is_dir() else (),
     read=_read,
     file=_file,

@@ -19,9 +19,10 @@ class _CocoWriter:
     def __init__(self, part: LabeledSplit, categories: MergedCategories, target: ConversionTarget) -> None:
         self.part, self.categories, self.target = part, categories, target
         data = part.data
-        self._keys = list(range(1, len(data) + 1)) if data.named else data.keys.tolist()
-        ids = data.ids.tolist() if data.ids is not None else []
-        self._ids = ids if ids and NO_ID not in ids and len(set(ids)) == len(ids) else range(1, len(data.boxes) + 1)
+        ids = map(data.image_id, data.keys.tolist())
+        self._keys: list[int | str] = [*range(1, len(data) + 1)] if data.named else [*ids]
+        own = data.ids.tolist() if data.ids is not None else []
+        self._ids = own if own and NO_ID not in own and len(set(own)) == len(own) else range(1, len(data.boxes) + 1)
         self._of = [categories.key(part, label) for label in range(len(data.labels))]
 
     def write(self) -> None:

@@ -20,7 +20,7 @@ from paretodet.labels.rle import MAX_OUTLINE, Size, encode, pack
 from paretodet.labels.shapes import DrawnShape, is_marked, turned_box, turned_ellipse
 from paretodet.labels.splits import named
 from paretodet.labels.xml_stream import children, root_of
-from paretodet.reading import is_file, is_folder
+from paretodet.reading import is_file, is_folder, visible_files
 
 FILE, ROOT = "annotations.xml", "annotations"
 IGNORED = ("tag",)  # of the whole image
@@ -198,7 +198,7 @@ def _file(path: Path, split: str | None = None) -> Path:
     """The file itself, or the folder's: of its usual name, else the first by content."""
     if not path.is_dir() or is_file(path / FILE):
         return path / FILE if path.is_dir() else path
-    return next((file for file in sorted(path.glob("*.xml")) if root_of(file) == ROOT), path / FILE)
+    return next((file for file in visible_files(path, "*.xml") if root_of(file) == ROOT), path / FILE)
 
 
 def _matches(path: Path) -> bool:

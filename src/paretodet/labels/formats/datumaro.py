@@ -16,7 +16,7 @@ from paretodet.labels.json_stream import elements
 from paretodet.labels.model import Labels, SkipKind
 from paretodet.labels.rle import Size, pack
 from paretodet.labels.shapes import NO_OUTLINE, DrawnShape, around, is_marked, numbers, polygons
-from paretodet.reading import is_file
+from paretodet.reading import is_file, visible_files
 
 HEAD = 2**16
 CATEGORIES = re.compile(rb'"categories"\s*:\s*\{')  # COCO's are a list
@@ -143,8 +143,7 @@ def is_datumaro(file: Path) -> bool:
 def _files(path: Path) -> dict[str, Path]:
     """Subset -> file."""
     if path.is_dir():
-        listed = [*sorted(path.glob("*.json")), *sorted(path.glob(f"{FOLDER}/*.json"))]
-        return {file.stem: file for file in listed if is_datumaro(file)}
+        return {file.stem: file for file in visible_files(path, "*.json", f"{FOLDER}/*.json") if is_datumaro(file)}
     return {path.stem: path} if path.suffix.lower() == ".json" and is_file(path) and is_datumaro(path) else {}
 
 

@@ -11,14 +11,15 @@ from typing import Any
 from paretodet.errors import InputError, words
 from paretodet.labels.builder import LabelsBuilder, by_value, text_of
 from paretodet.labels.format import Format, Where
-from paretodet.labels.image_index import ClassNames, ImageIndex
+from paretodet.labels.image_index import ClassNames, ImageIndex, folders_below
 from paretodet.labels.model import Labels, Purpose, SkipKind
 from paretodet.labels.rle import Size
 from paretodet.labels.shapes import DrawnShape, around, is_marked, numbers, polygons
-from paretodet.labels.splits import PARTS, named, usual
-from paretodet.reading import is_file, read_bytes
+from paretodet.labels.splits import is_usual, named
+from paretodet.reading import is_file, read_bytes, visible_files
 
 MARK, HEAD = b'"shapes"', 4096
+PROBED = 20  # files of a folder that show what the others are
 MAX_BYTES = 2**26  # the image may be in the file
 Shape = dict[str, Any]
 
@@ -45,7 +46,8 @@ def files(path: Path) -> list[Path]:
     """The JSON files of the set, sorted."""
     if path.is_file():
         return [path]
-    listed = (Path(top) / name for top, _, names in os.walk(path) for name in names if name.lower().endswith(".json"))
+    shown = ((top, name) for top, _, names in os.walk(path) for name in names if not name.startswith("."))
+    listed = (Path(top) / name for top, name in shown if name.lower().endswith(".json"))
     return sorted(file for file in listed if is_labelme(file))
 
 
@@ -163,7 +165,7 @@ def _drawn(shape: Shape) -> DrawnShape:
 def _split_of(path: Path, file: Path) -> str:
     """The first folder below `path` that is named as a split is, else empty."""
     parts = file.parent.relative_to(path).parts if path.is_dir() else ()
-    return next((part for part in parts if usual(part.lower()) in PARTS), "")
+    return next((part for part in parts if is_usual(part)), "")
 
 
 def splits(path: Path) -> tuple[str, ...]:
@@ -174,10 +176,13 @@ def splits(path: Path) -> tuple[str, ...]:
 def _matches(path: Path) -> bool:
     if path.is_file():
         return path.suffix.lower() == ".json" and is_labelme(path)
-    places = [path, *sorted(each for each in path.iterdir() if each.is_dir())] if path.is_dir() else []
-    return any(
-        first is not None and is_labelme(first) for first in (next(each.glob("*.json"), None) for each in places)
-    )
+    return path.is_dir() and any(map(_holds_files, folders_below(path, depth=1)))
+
+
+def _holds_files(folder: Path) -> bool:
+    """Whether they are at least half of the first files: one of another kind decides nothing."""
+    some = visible_files(folder, "*.json")[:PROBED]
+    return bool(some) and 2 * sum(map(is_labelme, some)) >= len(some)
 
 
 def _read(

@@ -21,7 +21,7 @@ from paretodet.labels.model import Labels, Purpose, SkipKind
 from paretodet.labels.rle import Size
 from paretodet.labels.shapes import DrawnShape, numbers, polygons, turned_ellipse
 from paretodet.labels.splits import chosen_file
-from paretodet.reading import is_file
+from paretodet.reading import is_file, visible_files
 
 END = "labels"  # of the fields of a region that name its classes: rectanglelabels, polygonlabels, labels, ...
 IGNORED = ("choices", "taxonomy", "rating", "textarea", "number")  # of the whole image
@@ -181,7 +181,7 @@ def _begins(file: Path) -> bool:
 
 def _files(path: Path) -> list[Path]:
     if path.is_dir():
-        return [file for file in sorted(path.glob("*.json")) if is_label_studio(file)]
+        return [file for file in visible_files(path, "*.json") if is_label_studio(file)]
     return [path] if path.suffix.lower() == ".json" and is_file(path) and is_label_studio(path) else []
 
 

@@ -18,6 +18,7 @@ from paretodet.errors import InputError
 from paretodet.labels.builder import MISSING, whole_number
 from paretodet.labels.format import Format
 from paretodet.labels.formats import coco
+from paretodet.labels.formats.coco_files import files_elsewhere, instances_files, only_file
 from paretodet.labels.json_stream import elements
 from paretodet.labels.lint.check import check
 from paretodet.labels.lint.finding import Place
@@ -101,20 +102,14 @@ def _has_mark(file: Path, changed: int, size: int) -> bool:
 
 def _files(path: Path) -> dict[str, Path]:
     """Split -> file; lvis_v1_val.json is val, unless another version of val lies beside it."""
-    files = coco.instances_files(path) or coco.files_elsewhere(path)
+    files = instances_files(path) or files_elsewhere(path) or only_file(path)
     short = {split: re.sub(r"^lvis_v[\d.]+_", "", split) for split in files}
     times = Counter(short.values())
     return {short[split] if times[short[split]] == 1 else split: file for split, file in files.items()}
 
 
-def _matches(path: Path) -> bool:
-    files = coco.instances_files(path).values()
-    return bool(files) and all(map(is_lvis, files))
-
-
-def _resembles(path: Path) -> bool:
-    files = coco.files_elsewhere(path).values()
-    return bool(files) and all(map(is_lvis, files))
+def _are_lvis(files: dict[str, Path]) -> bool:
+    return bool(files) and all(map(is_lvis, files.values()))
 
 
 def _file(path: Path, split: str | None) -> Path:
@@ -132,8 +127,9 @@ FORMAT = Format(
     title="LVIS",
     layout=f"as COCO, with {ABSENT} in the images",
     suffixes=(".json",),
-    matches=_matches,
-    resembles=_resembles,
+    matches=lambda path: _are_lvis(instances_files(path)),
+    resembles=lambda path: _are_lvis(files_elsewhere(path)),
+    may_be=lambda path: _are_lvis(only_file(path)),
     splits=lambda path: tuple(_files(path)) if path.is_dir() else (),
     read=_read,
     file=_file,

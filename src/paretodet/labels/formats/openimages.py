@@ -15,12 +15,12 @@ from glob import escape
 from pathlib import Path
 
 from paretodet.errors import InputError, words
-from paretodet.images import SUFFIXES as IMAGES
-from paretodet.images import UNREAD, read_size
+from paretodet.images import read_size
 from paretodet.labels.builder import LabelsBuilder, by_value, is_name
 from paretodet.labels.format import Format, Where, one_file_a_split
+from paretodet.labels.image_index import images_below
 from paretodet.labels.model import Labels, SkipKind
-from paretodet.reading import is_file, is_folder
+from paretodet.reading import is_file, is_folder, visible_files
 
 END, NAMES = "-annotations-bbox.csv", "*class-descriptions*.csv"
 VERIFIED = "*{split}-annotations-human-imagelabels-boxable.csv"
@@ -129,7 +129,7 @@ def _columns(file: Path, names: list[str], needed: tuple[str, ...]) -> list[int]
 
 
 def _first(folder: Path, pattern: str) -> Path | None:
-    return next((each for each in sorted(folder.glob(pattern)) if is_file(each)), None)
+    return next((each for each in visible_files(folder, pattern) if is_file(each)), None)
 
 
 def _fractions(texts: list[str]) -> list[float]:
@@ -185,12 +185,9 @@ def _image_files(folder: Path, split: str) -> dict[str, str]:
     """Name from the folder by stem, of all images of the split's folder and those below; of two the first by name."""
     places = (folder / each.format(split=split) for each in FOLDERS)
     top = next(place for place in places if is_folder(place) or place == folder)
-    names = (os.path.relpath(os.path.join(at, name), folder) for at, _, names in os.walk(top) for name in names)
     known = dict[str, str]()
-    for name in sorted(names):
-        stem, suffix = os.path.splitext(os.path.basename(name))
-        if suffix.lower() in IMAGES + UNREAD:
-            known.setdefault(stem, name)
+    for name in sorted(os.path.relpath(top / name, folder) for name in images_below(top)):
+        known.setdefault(Path(name).stem, name)
     return known
 
 
@@ -198,7 +195,7 @@ def _files(path: Path) -> dict[str, Path]:
     """Split -> file."""
     if not path.is_dir():
         return {split_of(path): path} if path.suffix.lower() == ".csv" and is_file(path) and _is_boxes(path) else {}
-    listed = sorted(path.glob(f"*{END}")) or sorted(path.glob("*.csv"))
+    listed = visible_files(path, f"*{END}") or visible_files(path, "*.csv")
     return {split_of(file): file for file in listed if _is_boxes(file)}
 
 

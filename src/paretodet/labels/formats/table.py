@@ -14,11 +14,12 @@ from typing import NamedTuple
 from paretodet.errors import InputError, words
 from paretodet.labels.builder import LabelsBuilder, by_value, text_of
 from paretodet.labels.format import Format, Where, one_file_a_split
-from paretodet.labels.image_index import ClassNames, ImageIndex
+from paretodet.labels.image_index import ClassNames, ImageIndex, subfolders
 from paretodet.labels.model import Labels, SkipKind
 from paretodet.labels.rle import Size
 from paretodet.labels.shapes import numbers
-from paretodet.reading import is_file
+from paretodet.labels.splits import is_usual
+from paretodet.reading import is_file, visible_files
 
 MAX_LINE = 2**16
 PROBED = 1000  # lines that decide between fractions and pixels
@@ -201,15 +202,30 @@ def _lines(path: Path) -> Iterator[Line]:
         ) from None
 
 
-def split_of(file: Path) -> str:
-    """train_labels.csv is of train."""
+def _files(path: Path) -> dict[str, Path]:
+    """Split -> file: train_labels.csv is that of train. If a folder has none, those of its folders named as splits."""
+    if not path.is_dir():
+        return {_stem(path): path} if path.suffix.lower() == ".csv" and _is_table(path) else {}
+    tables = {_stem(file): file for file in visible_files(path, "*.csv") if _is_table(file)}
+    return tables or _files_of_splits(path)
+
+
+def _files_of_splits(path: Path) -> dict[str, Path]:
+    """A split is called as its folder; where that has several tables, with their names too."""
+    found = dict[str, Path]()
+    for folder in (each for each in sorted(subfolders(path)) if is_usual(each.name)):
+        tables = [file for file in visible_files(folder, "*.csv") if _is_table(file)]
+        for file in tables:
+            found[folder.name if len(tables) == 1 else f"{folder.name}/{_stem(file)}"] = file
+    return found
+
+
+def _stem(file: Path) -> str:
     return SUFFIX.sub("", file.stem) or file.stem
 
 
-def _files(path: Path) -> dict[str, Path]:
-    """Split -> file."""
-    listed = sorted(path.glob("*.csv")) if path.is_dir() else [path] if path.suffix.lower() == ".csv" else []
-    return {split_of(file): file for file in listed if is_file(file) and find_columns(file) is not None}
+def _is_table(file: Path) -> bool:
+    return is_file(file) and find_columns(file) is not None
 
 
 FORMAT = Format(

@@ -40,7 +40,7 @@ from paretodet.labels.model import Labels, Purpose, SkipKind
 from paretodet.labels.rle import Size
 from paretodet.labels.splits import PARTS, REST, WHOLE, learned, named, usual
 from paretodet.labels.xml_stream import MAX_BYTES, parse
-from paretodet.reading import is_file, read_bytes
+from paretodet.reading import is_file, read_bytes, visible_files
 
 CORNERS = ("xmin", "ymin", "xmax", "ymax")
 
@@ -94,7 +94,7 @@ def listed(line: str, layout: VocLayout) -> str:
 
 def image_sets(folder: Path) -> tuple[str, ...]:
     """The names of a folder's splits."""
-    sets = tuple(sorted(path.stem for path in (folder / SETS).glob("*.txt")))
+    sets = tuple(sorted(path.stem for path in visible_files(folder / SETS, "*.txt")))
     return sets or tuple(find_layout(folder).folder_splits)
 
 

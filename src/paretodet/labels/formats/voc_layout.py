@@ -1,24 +1,21 @@
 """Where the files of a Pascal VOC set lie: in the development kit's folders, else wherever its xml files are found."""
 
 import os
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
-from itertools import islice
 from pathlib import Path, PureWindowsPath
 from xml.etree.ElementTree import Element
 
-from paretodet.images import SUFFIXES, UNREAD
-from paretodet.labels.image_index import UPLOADED, alike, subfolders
-from paretodet.labels.splits import PARTS, usual
+from paretodet.images import is_image_name
+from paretodet.labels.image_index import UPLOADED, alike, folders_below, subfolders
+from paretodet.labels.splits import is_usual
 from paretodet.labels.xml_stream import parse, root_of
-from paretodet.reading import is_file
+from paretodet.reading import is_file, visible_files
 
 XMLS, IMAGES, SETS = "Annotations", "JPEGImages", Path("ImageSets", "Main")
 XML = "*.[xX][mM][lL]"
 ROOT = "annotation"
-DEPTH = 3  # folders below the set's that are searched
-FOLDERS = 1000  # that are searched at most
+KIT_DEPTH, KIT_FOLDERS = 8, 100_000  # folders below each other in Annotations, and of these, that are searched
 PROBED = 20  # xml files of a folder by which the folder of its images is found
 
 
@@ -29,12 +26,12 @@ class VocLayout:
     path: Path
     xml_folders: tuple[Path, ...]
     images: Path
-    _of: dict[Path, Path] = field(repr=False)  # folder of xml files -> folder of their images
+    _of: dict[Path, tuple[Path, ...]] = field(repr=False)  # folder of xml files -> of their images, the likeliest first
 
     @cached_property
     def xmls(self) -> tuple[Path, ...]:
         """All xml files, sorted."""
-        return tuple(sorted(file for folder in self.xml_folders for file in folder.glob(XML)))
+        return tuple(sorted(file for folder in self.xml_folders for file in visible_files(folder, XML)))
 
     @cached_property
     def folder_splits(self) -> dict[str, tuple[Path, ...]]:
@@ -54,42 +51,70 @@ class VocLayout:
         """The image of an xml file, from `images`: the one of the xml's stem if it is there, else the one that
         <filename> names. What an upload puts before a name is left out if no image has it.
         """
-        folder, name = self._of[xml.parent], PureWindowsPath(stated).name
-        files, names = self._files[folder], (xml.stem, name, PureWindowsPath(name).stem)
-        known = next((files[each] for each in names if each in files), None)
-        known = known or self._alike[folder].get(alike(name)) or files.get(UPLOADED.sub("", xml.stem))
-        return self._prefix[xml.parent] + (known or name or f"{xml.stem}.jpg")
+        places, name = self._of[xml.parent], PureWindowsPath(stated).name
+        found = ((place, self._image_in(place, xml.stem, name)) for place in places)
+        place, known = next((each for each in found if each[1]), (places[0], name or f"{xml.stem}.jpg"))
+        return f"{self._prefix[place]}{known}"
+
+    def _image_in(self, folder: Path, stem: str, name: str) -> str:
+        """The image of an xml file of this stem that names an image so, in one folder; empty if it is not there."""
+        files, names = self._files[folder], (stem, name, PureWindowsPath(name).stem)
+        known = next((files[each] for each in names if each in files), "")
+        return known or self._alike[folder].get(alike(name)) or files.get(UPLOADED.sub("", stem), "")
 
     def xml(self, name: str) -> Path:
-        """The xml file that an image set names."""
-        files = (_xml(folder, name) for folder in self.xml_folders)
-        return next((file for file in files if is_file(file)), self.xml_folders[0] / f"{name}.xml")
+        """The xml file that an image set names: its path from Annotations, else the end of one path alone."""
+        expected = _xml(self._top, name)
+        return expected if is_file(expected) else self._by_end.get(name) or expected
+
+    @cached_property
+    def _top(self) -> Path:
+        kit = self.path / XMLS
+        return kit if kit.is_dir() else self.xml_folders[0]
+
+    @cached_property
+    def _by_end(self) -> dict[str, Path | None]:
+        """Xml file by every end of its path without the suffix; None if several end so."""
+        found = dict[str, Path | None]()
+        for xml in self.xmls:
+            parts = xml.relative_to(self.path).with_suffix("").parts
+            for start in range(len(parts)):
+                end = "/".join(parts[start:])
+                found[end] = None if end in found else xml
+        return found
 
     def xml_of(self, image: str) -> Path:
         """The xml file of an image, from `images`; if none names it, the one that it should have."""
         stem = Path(image).stem
         place = os.path.dirname(image)
         prefix = f"{place}/" if place else ""
-        folder = next((each for each in self.xml_folders if self._prefix[each] == prefix), self.xml_folders[0])
-        if is_file(file := _xml(folder, stem)):
-            return file
-        return self._by_image.get(image, file)
+        files = [_xml(folder, stem) for folder in self._likely.get(prefix, [self._top])]
+        return next(filter(is_file, files), None) or self._by_image.get(image, files[0])
+
+    @cached_property
+    def _likely(self) -> dict[str, list[Path]]:
+        """Folders of xml files by how the names of their images begin in the likeliest folder."""
+        found = dict[str, list[Path]]()
+        for folder, places in self._of.items():
+            found.setdefault(self._prefix[places[0]], []).append(folder)
+        return found
 
     @cached_property
     def _by_image(self) -> dict[str, Path]:
-        """Xml file by image, for those whose names differ."""
+        """Xml file by image, for those whose names differ or that are not in the likeliest folder."""
         found = dict[str, Path]()
         for xml in self.xmls:
-            known = xml.stem in self._files[self._of[xml.parent]]
+            places = self._of[xml.parent]
+            known = any(xml.stem in self._files[place] for place in places)
             name = self.image(xml, "" if known else stated_name(xml))
-            if Path(name).stem != xml.stem:
+            if name != f"{self._prefix[places[0]]}{Path(name).name}" or Path(name).stem != xml.stem:
                 found.setdefault(name, xml)
         return found
 
     @cached_property
     def _files(self) -> dict[Path, dict[str, str]]:
         """Of every folder of images: name by stem and by name."""
-        return {folder: _image_files(folder) for folder in set(self._of.values())}
+        return {folder: _image_files(folder) for folder in {each for places in self._of.values() for each in places}}
 
     @cached_property
     def _alike(self) -> dict[Path, dict[str, str]]:
@@ -98,29 +123,36 @@ class VocLayout:
 
     @cached_property
     def _prefix(self) -> dict[Path, str]:
-        """Of the names of a folder's images."""
-        places = {xmls: os.path.relpath(images, self.images) for xmls, images in self._of.items()}
-        return {xmls: "" if place == "." else f"{place}/" for xmls, place in places.items()}
+        """Of the names of the images in a folder of images."""
+        places = {folder: os.path.relpath(folder, self.images) for folder in self._files}
+        return {folder: "" if place == "." else f"{place}/" for folder, place in places.items()}
 
 
 def is_kit(path: Path) -> bool:
     """Whether the xml files lie in the development kit's folder."""
-    return next((path / XMLS).glob(XML), None) is not None
+    return _has_xmls(path / XMLS)
 
 
 def holds_xmls(path: Path) -> bool:
     """Whether xml files of Pascal VOC lie in the folder `path`, or in one below it."""
-    return path.is_dir() and any(map(_holds_xmls, _folders(path)))
+    return path.is_dir() and any(map(_holds_xmls, folders_below(path)))
 
 
 def find_layout(path: Path) -> VocLayout:
     """The files of the set in the folder `path`."""
-    folders = [path / XMLS] if is_kit(path) else [each for each in _folders(path) if _holds_xmls(each)]
-    folders = folders or [path / XMLS]
+    folders = _kit_folders(path) or [each for each in folders_below(path) if _holds_xmls(each)] or [path / XMLS]
+    of = _image_folders(path, folders)
+    places = {place for each in of.values() for place in each}
     kit = path / IMAGES
-    of = dict.fromkeys(folders, kit) if kit.is_dir() else _image_folders(path, folders)
-    places = set(of.values())
-    return VocLayout(path, tuple(folders), places.pop() if len(places) == 1 else path, of)
+    inside = kit if all(place.is_relative_to(kit) for place in places) else path
+    return VocLayout(path, tuple(folders), places.pop() if len(places) == 1 else inside, of)
+
+
+def _kit_folders(path: Path) -> list[Path]:
+    """Annotations and all folders below it that have xml files, if some of these are Pascal VOC's."""
+    below = folders_below(path / XMLS, depth=KIT_DEPTH, most=KIT_FOLDERS)
+    folders = [each for each in below if _has_xmls(each)]
+    return folders if is_kit(path) or any(map(_holds_xmls, folders)) else []
 
 
 def _without_doubles(files: dict[str, str]) -> dict[str, str]:
@@ -151,41 +183,44 @@ def name_in(root: Element) -> str:
     return next((text.strip() for text in stated if text.strip()), "")
 
 
-def _folders(path: Path) -> Iterator[Path]:
-    """The folder and those below, sorted, within limits."""
-    return islice(_below(path, DEPTH), FOLDERS)
-
-
-def _below(path: Path, depth: int) -> Iterator[Path]:
-    yield path
-    if depth:
-        for each in sorted(subfolders(path)):
-            yield from _below(each, depth - 1)
+def _has_xmls(folder: Path) -> bool:
+    return any(not each.name.startswith(".") for each in folder.glob(XML))
 
 
 def _holds_xmls(folder: Path) -> bool:
-    first = next(folder.glob(XML), None)
-    return first is not None and root_of(first) == ROOT
+    """Whether one of the first is: others may lie beside them."""
+    return any(root_of(each) == ROOT for each in visible_files(folder, XML)[:PROBED])
 
 
-def _image_folders(path: Path, folders: list[Path]) -> dict[Path, Path]:
-    """For each folder of xml files the folder that holds most images of the first of them; of equal ones the nearest.
-
-    If none is below `path`, those beside it are searched. Without any it is the kit's, or that of the xml files.
+def _image_folders(path: Path, folders: list[Path]) -> dict[Path, tuple[Path, ...]]:
+    """For each folder of xml files those of the images: if it lies in Annotations, the same folder of JPEGImages, then
+    those above; else, or without JPEGImages, the one that `_image_folder` finds.
     """
-    below = [each for each in _folders(path) if each not in folders]
-    return {folder: _image_folder(path, folder, below) for folder in folders}
+    known = {folder: _kit_images(path, folder) for folder in folders}
+    below = [] if all(known.values()) else [each for each in folders_below(path) if each not in folders]
+    return {folder: places or (_image_folder(path, folder, below),) for folder, places in known.items()}
+
+
+def _kit_images(path: Path, folder: Path) -> tuple[Path, ...]:
+    if not folder.is_relative_to(path / XMLS):
+        return ()
+    place = folder.relative_to(path / XMLS)
+    return tuple(each for part in (place, *place.parents) if (each := path / IMAGES / part).is_dir())
 
 
 def _image_folder(path: Path, folder: Path, below: list[Path]) -> Path:
-    some = list(islice(sorted(folder.glob(XML)), PROBED))
+    """The folder that holds most images of the first xml files; of equal ones the nearest.
+
+    If none is below `path`, those beside it are searched. Without any it is the kit's, or that of the xml files.
+    """
+    some = visible_files(folder, XML)[:PROBED]
     names = [{alike(each) for each in (xml.stem, UPLOADED.sub("", xml.stem), _stated(xml))} for xml in some]
     for places in ([folder, *below], subfolders(path.parent) if folder == path else []):
         counts = {each: _present(each, names) for each in places}
         best = max(counts.values(), default=0)
         if best:
             return min((each for each in places if counts[each] == best), key=lambda each: _distance(each, folder))
-    return path / IMAGES if folder == path / XMLS else folder
+    return path / IMAGES if folder == path / XMLS or (path / IMAGES).is_dir() else folder
 
 
 def _stated(xml: Path) -> str:
@@ -208,14 +243,12 @@ def _image_files(folder: Path) -> dict[str, str]:
     except OSError:
         return {}
     found = dict[str, str]()
-    for suffixes in (UNREAD, SUFFIXES):
-        for name in listed:
-            stem, suffix = os.path.splitext(name)
-            if suffix.lower() in suffixes:
-                found[stem] = found[name] = name
+    for unread in (True, False):
+        for name in (each for each in listed if is_image_name(each, unread=unread)):
+            found[os.path.splitext(name)[0]] = found[name] = name
     return found
 
 
 def _split_of(parts: tuple[str, ...]) -> str:
     """The first folder that is named as a split is, else empty."""
-    return next((part for part in parts if usual(part.lower()) in PARTS), "")
+    return next((part for part in parts if is_usual(part)), "")

@@ -5,39 +5,46 @@ the corners x, y, x, y, ... of a polygon, as fractions. Of poses the box is read
 https://docs.ultralytics.com/datasets/detect, /segment and /pose.
 """
 
-import os
 from collections.abc import Iterator
 from itertools import chain
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import yaml
 
-from paretodet.errors import InputError, words
-from paretodet.images import SUFFIXES as IMAGES
-from paretodet.images import UNREAD, read_size
-from paretodet.labels.builder import LabelsBuilder, is_name
+from paretodet.errors import InputError
+from paretodet.images import is_image_name, read_size
+from paretodet.labels.builder import LabelsBuilder
 from paretodet.labels.format import Format, Where
+from paretodet.labels.formats.yolo_settings import (
+    BOTH,
+    NONE,
+    ONE,
+    OTHER_KEYS,
+    SPLITS,
+    SUFFIXES,
+    class_names,
+    flat,
+    read_text,
+    read_yaml,
+    settings_file,
+    whole,
+)
 from paretodet.labels.formats.yolo_writer import write_yolo
+from paretodet.labels.image_index import images_below, with_slashes
 from paretodet.labels.lint.check import check
 from paretodet.labels.lint.finding import Place
 from paretodet.labels.lint.subject import LabeledSplit, Subject, straight
 from paretodet.labels.model import Labels, Purpose, SkipKind
 from paretodet.labels.rle import Size, pack_rings
-from paretodet.labels.splits import TRAIN, VAL, WHOLE
-from paretodet.reading import is_file, is_folder, is_inside
+from paretodet.labels.splits import WHOLE
+from paretodet.reading import is_file, is_folder, is_inside, visible_files
 
-SPLITS = {"train": TRAIN, "val": VAL, "test": ("test", "testing")}  # a split, and the keys that name it
-OTHER_KEYS = ("path", "names", "nc", "download")  # of the yaml, that name no split
-SUFFIXES = (".yaml", ".yml")
 NOTHING: tuple[Any, ...] = (None, "", [], "~", "null", "Null", "NULL")  # YAML's, which is read as text here
 BOX = 5  # numbers: class, x, y, width, height; poses (`kpt_shape` in the yaml) have keypoints behind them, no corners
 FOLDERS = {"images": "labels", "Images": "Labels", "IMAGES": "LABELS"}  # of images, and of their texts
-MAX_YAML = 2**20
 MAX_LABELS = 2**24
 MAX_LIST = 2**28
-MAX_DEPTH = 16
 
 
 def read_yolo(path: Path | str, *, split: str | None = None) -> Labels:
@@ -78,63 +85,11 @@ def read_splits(path: Path) -> tuple[str, ...]:
     return tuple(_splits(settings, _folder(settings, path), path))
 
 
-def read_yaml(path: Path) -> dict[str, Any]:
-    """A mapping whose values are text, lists and mappings: nothing is made a number, a date or an object.
-
-    Raises ValueError naming the file if it is too large, nested too deeply, has an alias, or is no mapping.
-    """
-    try:
-        text = _text_of(path, MAX_YAML)
-        _check_events(text)
-        settings = yaml.load(text, yaml.BaseLoader)  # it makes text, lists and mappings alone
-    except (ValueError, yaml.YAMLError) as problem:
-        raise InputError(
-            f"labels: {path} cannot be read as YAML ({' '.join(words(problem).split())})", "labels-malformed"
-        ) from None
-    if not isinstance(settings, dict) or not all(isinstance(key, str) for key in settings):
-        raise InputError(
-            f"labels: {path} is no mapping, a data set's yaml names train, val and names", "labels-malformed"
-        )
-    return settings
-
-
-def class_names(settings: dict[str, Any], path: Path) -> tuple[str, ...]:
-    """`names`, a list or a mapping from 0, 1, ... Raises ValueError naming the file."""
-    names = settings.get("names")
-    if isinstance(names, dict):
-        numbered = {_whole(number): name for number, name in names.items()}
-        if numbered.keys() != set(range(len(names))):
-            raise InputError(
-                f"labels: {path} names: its numbers are 0 to {len(names) - 1}, each once", "labels-malformed"
-            )
-        names = [numbered[number] for number in range(len(names))]
-    if not isinstance(names, list) or not names or not all(isinstance(each, str) and each for each in names):
-        raise InputError(
-            f"labels: {path} has no names, a list of the classes or a mapping from 0, 1, ...", "labels-malformed"
-        )
-    if bad := [each for each in names if not is_name(each)]:
-        raise InputError(f"labels: {path} names: {bad[0]!r:.40} holds a control character", "labels-malformed")
-    if _whole(settings.get("nc", str(len(names)))) != len(names):
-        raise InputError(
-            f"labels: {path} nc: got {settings['nc']!r:.40}, names has {len(names)} classes", "labels-malformed"
-        )
-    return tuple(names)
-
-
-def _whole(text: Any) -> int | None:
-    """The whole number that the text is by its value, as 2 and 2.0 are; None if it is none."""
-    try:
-        value = float(text)
-    except (TypeError, ValueError):
-        return None
-    return int(value) if value.is_integer() else None
-
-
 def _splits(settings: dict[str, Any], root: Path, path: Path) -> dict[str, Any]:
     """Split -> where the yaml says that its images are. A key of another name is a split of that name, if it names
     images inside of the set that no usual split has. Raises ValueError if two keys are one split.
     """
-    stated = {key: value for key, value in _flat(settings).items() if value not in NOTHING}
+    stated = {key: value for key, value in flat(settings).items() if value not in NOTHING}
     found = dict[str, Any]()
     for split, names in SPLITS.items():
         keys = [key for key in stated if key.strip().lower() in names]
@@ -148,24 +103,13 @@ def _splits(settings: dict[str, Any], root: Path, path: Path) -> dict[str, Any]:
     return found | {key: value for key, value in further.items() if known.isdisjoint(_named(value, root))}
 
 
-def _flat(settings: dict[str, Any]) -> dict[str, Any]:
-    """With the splits that stand in a mapping, as under `splits`, beside the other keys."""
-    known = {name for names in SPLITS.values() for name in names}
-    inner = [
-        value
-        for key, value in settings.items()
-        if key not in OTHER_KEYS and isinstance(value, dict) and known & {str(name).strip().lower() for name in value}
-    ]
-    return settings | {key: value for each in inner for key, value in each.items() if key not in settings}
-
-
 def _named(where: Any, root: Path) -> list[Path]:
     """The images inside of the set that a value of the yaml names."""
     places = where if isinstance(where, list) else [where]
-    if not all(isinstance(each, str) and each and is_inside(root / each, root) for each in places):
+    if not all(isinstance(each, str) and each and is_inside(root / with_slashes(each), root) for each in places):
         return []
     try:
-        return [image for image in _images(where, root, "") if _is_image(image.name)]
+        return [image for image in _images(where, root, "") if is_image_name(image.name, unread=True)]
     except ValueError:
         return []
 
@@ -191,7 +135,7 @@ class _YoloReader:
         try:
             text = label_file(image)
             size = read_size(image)
-            lines = _text_of(text, MAX_LABELS).splitlines() if is_file(text) else []
+            lines = read_text(text, MAX_LABELS).splitlines() if is_file(text) else []
         except ValueError as problem:
             return self.builder.skip(SkipKind.IMAGE, image, "", problem)
         inside = image.is_relative_to(self.builder.folder)
@@ -220,7 +164,7 @@ class _YoloReader:
         if values is None or "," in fields[0]:
             commas = ": numbers are parted by spaces and have no comma" * any("," in each for each in fields)
             raise InputError(f"{' '.join(fields)!r:.60} is not a class number and numbers{commas}", "line-malformed")
-        if (category := _whole(fields[0])) is None:
+        if (category := whole(fields[0])) is None:
             names = self._names
             known = f", that of {fields[0]!r} is {names.index(fields[0])}" if fields[0] in names else ""
             raise InputError(f"{fields[0]!r:.40} is no class number{known}", "line-malformed")
@@ -269,9 +213,9 @@ def _images(where: Any, root: Path, what: str) -> Iterator[Path]:
     for each in where if isinstance(where, list) else [where]:
         path = _place(_text(each, "", what), root, what)
         if is_folder(path):
-            yield from sorted(Path(top) / file for top, _, files in os.walk(path) for file in files if _is_image(file))
+            yield from sorted(path / name for name in images_below(path))
         else:
-            lines = (line.strip() for line in _text_of(path, MAX_LIST).splitlines())
+            lines = (with_slashes(line.strip()) for line in read_text(path, MAX_LIST).splitlines())
             yield from (path.parent / line if line.startswith("./") else root / line for line in lines if line)
 
 
@@ -285,35 +229,10 @@ def _place(name: str, root: Path, what: str) -> Path:
     )
 
 
-def _is_image(name: str) -> bool:
-    return os.path.splitext(name)[1].lower() in IMAGES + UNREAD
-
-
 def _text(value: Any, field: str, path: object) -> str:
     if not isinstance(value, str) or not value or "\0" in value:
         raise InputError(f"labels: {path} {field}: got {value!r:.60}, a folder is needed", "labels-malformed")
-    return value
-
-
-def _check_events(text: str) -> None:
-    depth = 0
-    for event in yaml.parse(text, yaml.BaseLoader):
-        if isinstance(event, yaml.AliasEvent):
-            raise InputError("it has an alias (*name), write the value out", "labels-malformed")
-        depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
-        if depth > MAX_DEPTH:
-            raise InputError(f"more than {MAX_DEPTH} lists inside of each other", "labels-malformed")
-
-
-def _text_of(path: Path, limit: int) -> str:
-    try:
-        with path.open("rb") as file:
-            content = file.read(limit + 1)
-        if len(content) > limit:
-            raise InputError(f"{path} is larger than {limit >> 10} KiB", "label-file-unreadable")
-        return content.decode("utf-8-sig")
-    except (OSError, UnicodeDecodeError) as problem:
-        raise InputError(f"{path} cannot be read ({problem})", "label-file-unreadable") from None
+    return with_slashes(value)
 
 
 @check("label-without-image", "warning", "Copy the image there, or remove the labels.")
@@ -321,7 +240,7 @@ def without_image(subject: Subject) -> Iterator[Place]:
     known = {label_file(file) for part in subject.parts for file in part.files}
     known |= {label_file(straight(skip.file)) for part in subject.parts for skip in part.data.skipped if not skip.place}
     for folder in sorted({file.parent for file in known}):
-        for file in sorted(folder.glob("*.txt")):
+        for file in visible_files(folder, "*.txt"):
             if file not in known and _is_labels(file):
                 yield Place(file, "", f"no image of {subject.parts[0].file.name} belongs to it")
 
@@ -338,28 +257,9 @@ def another_name(subject: Subject) -> Iterator[Place]:
             yield Place(part.file, part.split, f"it has {len(part.data)} images, and is read as a split of this name")
 
 
-def settings_file(path: Path) -> Path | None:
-    """The yaml itself, or a folder's data.yaml, or its only one, or the only one that has names and a split."""
-    if not path.is_dir():
-        return path if path.suffix.lower() in SUFFIXES and path.is_file() else None
-    listed = sorted(each for each in path.iterdir() if each.suffix.lower() in SUFFIXES)
-    named = [each for each in listed if each.stem == "data"]
-    if len(listed) > 1 and not named:
-        named = [each for each in listed if _is_settings(each)]
-        return named[0] if len(named) == 1 else None
-    return (named or listed)[0] if listed else None
-
-
-def _is_settings(path: Path) -> bool:
-    try:
-        settings = read_yaml(path)
-    except ValueError:
-        return False
-    return "names" in settings and any(key in settings for names in SPLITS.values() for key in names)
-
-
 def _file(path: Path, split: str | None) -> Path:
-    return settings_file(path) or path
+    found = (settings_file(path, least=least) for least in (BOTH, ONE, NONE))
+    return next((file for file in found if file is not None), path)
 
 
 def _root(path: Path) -> Path:
@@ -388,6 +288,7 @@ FORMAT = Format(
     layout="a .yaml that names train, val and names, or a folder with one",
     suffixes=SUFFIXES,
     matches=lambda path: settings_file(path) is not None,
+    may_be=lambda path: _file(path, None) != path,
     splits=lambda path: read_splits(_file(path, None)),
     read=_read,
     file=_file,

@@ -6,8 +6,9 @@ from pathlib import PurePosixPath
 
 import numpy as np
 
+from paretodet.labels.formats.yolo_settings import quoted
 from paretodet.labels.lint.subject import LabeledSplit
-from paretodet.labels.splits import TRAIN, VAL, WHOLE, usual
+from paretodet.labels.splits import TRAIN, VAL, is_usual, usual
 from paretodet.labels.target import ConversionTarget, ImageNames
 
 DIGITS = 8  # behind the point: less than a thousandth of a pixel
@@ -19,10 +20,9 @@ def write_yolo(parts: Sequence[LabeledSplit], target: ConversionTarget) -> None:
     merged = dict.fromkeys(name for part in parts for name in part.data.labels)
     names = list(parts[0].data.labels if agree else merged)
     lines = ["path: ."]
-    for part in parts:
-        split = _split(part.split, target)
+    for part, split in zip(parts, _splits([part.split for part in parts], target), strict=True):
         _write_part(part, split, names, target)
-        lines.append(f"{split}: images/{split}")
+        lines.append(f"{quoted(split)}: {quoted(f'images/{split}')}")
     lines.append(f"names: {json.dumps(names, ensure_ascii=False)}")
     (target.folder / "data.yaml").write_text("\n".join(lines) + "\n", encoding="utf-8")
     target.note_federated(parts)
@@ -30,10 +30,16 @@ def write_yolo(parts: Sequence[LabeledSplit], target: ConversionTarget) -> None:
         target.note("ids are not kept: images have names, and classes count from 0")
 
 
-def _split(name: str, target: ConversionTarget) -> str:
-    if name == WHOLE:
+def _splits(names: Sequence[str], target: ConversionTarget) -> list[str]:
+    """What the splits are called: as they usually are, if no two are called so then; a set without splits is train."""
+    if len(names) == 1 and not is_usual(names[0]):
         target.note("the set has no splits, so all images are the split train")
-        return "train"
+        return ["train"]
+    called = list(map(_usual, names))
+    return [new if called.count(new) == 1 else name for name, new in zip(names, called, strict=True)]
+
+
+def _usual(name: str) -> str:
     short = usual(name.lower())
     return next((split for split, names in (("train", TRAIN), ("val", VAL)) if short in names), name)
 

@@ -139,8 +139,9 @@ class _Writing:
 
     def __init__(self, part: LabeledSplit, kept: list[Entries], categories: MergedCategories, folder: Path) -> None:
         self.part, self.kept, self.categories, self.folder, self.boxes = part, kept, categories, folder, 0
-        keys = range(1, len(kept) + 1) if part.data.named else (part.data.keys[first] for first, *_ in kept)
-        self._keys = [int(key) for key in keys]
+        keys = part.data.keys.tolist()
+        ids = (part.data.image_id(keys[first]) for first, *_ in kept)
+        self._keys: list[int | str] = [*range(1, len(kept) + 1)] if part.data.named else [*ids]
         self._ids = [categories.key(part, label) for label in range(len(part.data.labels))]
 
     def images(self) -> Iterator[Row]:

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from itertools import combinations
 from pathlib import Path
 
-from paretodet.images import SUFFIXES, TURNED
+from paretodet.images import SUFFIXES, TURNED, is_image_name
 from paretodet.labels.lint.check import check
 from paretodet.labels.lint.finding import Place
 from paretodet.labels.lint.reader_errors import MISSING, UNREADABLE, reported
@@ -138,7 +138,7 @@ def without_labels(subject: Subject) -> Iterator[Place]:
     known |= {straight(each.file) for part in subject.parts for each in part.data.skipped}
     for folder in sorted({file.parent for file in known if file in subject.images}):
         for file in sorted(folder.iterdir()) if folder.is_dir() else ():
-            if file.suffix.lower() in SUFFIXES and file not in known and not _reported(subject, file, known):
+            if is_image_name(file.name) and file not in known and not _reported(subject, file, known):
                 label = subject.label_file(file)
                 labeled = label is not None and is_file(label)
                 yield Place(file, "", f"{label} is in no split" if labeled else "no labels name it")
