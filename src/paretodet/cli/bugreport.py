@@ -2,13 +2,13 @@
 
 from pathlib import Path
 
-from paretodet.cli import options
+from paretodet.cli import measuring_options, options
 from paretodet.cli.output import note, print_json, show
 
 
 def bugreport(
     out: options.Out = Path("paretodet-bugreport.json"),
-    selftest: options.Selftest = False,
+    selftest: measuring_options.Selftest = False,
     store: options.Store = options.DEFAULT_STORE,
     json: options.Json = False,
 ) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from paretodet.cli import options, parsing, place_options
+from paretodet.cli import measuring_options, options, parsing, place_options
 from paretodet.cli.candidate import Given, config_fields, with_candidate_options
 from paretodet.cli.frontier import note_remeasure, remeasure_command
 from paretodet.cli.output import note, note_all, note_next, print_json, show
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 def measure(
     given: Given,
     names: options.Names = None,
-    all_: options.All = False,
+    all_: measuring_options.All = False,
     size: options.Sizes = None,
     proposals: options.Proposals = None,
     score: options.Scores = None,
@@ -37,11 +37,11 @@ def measure(
     data: options.MeasureData = None,
     data_split: options.DataSplit = None,
     image_root: options.ImageRoot = None,
-    processes: options.Processes = None,
-    until: options.Until = None,
+    processes: measuring_options.Processes = None,
+    until: measuring_options.Until = None,
     columns: options.Columns = None,
-    until_answer: options.UntilAnswer = None,
-    patience: options.Patience = None,
+    until_answer: measuring_options.UntilAnswer = None,
+    patience: measuring_options.Patience = None,
     store: options.Store = options.DEFAULT_STORE,
     report: options.Report = None,
     estimates: options.Estimates = False,

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from paretodet.cli import options, parsing, place_options
+from paretodet.cli import measuring_options, options, parsing, place_options
 from paretodet.cli.candidate import Given, config_fields, with_candidate_options
 from paretodet.cli.measure import check_outputs
 from paretodet.cli.output import flag, note, note_all, note_next, print_json, show
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 def search(
     given: Given,
     names: options.SearchedNames = None,
-    minutes: options.Minutes = 20.0,
+    minutes: measuring_options.Minutes = 20.0,
     cost: options.Cost = "latency",
     gain: options.Gain = "ap",
     calls: options.Calls = None,
@@ -34,7 +34,7 @@ def search(
     batch: options.Batch = 1,
     threads: options.Threads = None,
     images: options.Images = None,
-    patience: options.Patience = None,
+    patience: measuring_options.Patience = None,
     store: options.Store = options.DEFAULT_STORE,
     report: options.Report = None,
     on: place_options.SearchedOn = None,
