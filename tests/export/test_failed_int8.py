@@ -39,7 +39,7 @@ def test_an_image_that_cannot_be_decoded_is_the_error(tmp_path: Path) -> None:
     assert refused.value.id == "image-unreadable" and refused.value.message.startswith(f"{path}: ")
 
 
-@pytest.mark.parametrize("id", ["export-failed", "graph-failed", "parity-failed"])
+@pytest.mark.parametrize("id", ["bundle-unsafe", "export-failed", "graph-failed", "parity-failed"])
 def test_what_a_library_says_of_a_network_names_the_runtime(id: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(call: object) -> None:
         raise InputError("no such operator", id)

@@ -16,8 +16,8 @@ from paretodet.reports import listening, report
 _COMMAND = "import pickle, sys; pickle.load(sys.stdin.buffer)()"
 _REPORT, _ERROR = "\x1ereport: ", "\x1eerror: "  # begin the lines of standard error that are reports, or an error
 
-# Of errors about the network itself. Others are about the machine or about what else was given.
-OF_NETWORK: tuple[ErrorId, ...] = ("export-failed", "graph-failed", "parity-failed")
+# Of errors about the network itself, or what is made of it. Others are about the machine or about what else was given.
+OF_NETWORK: tuple[ErrorId, ...] = ("bundle-altered", "bundle-unsafe", "export-failed", "graph-failed", "parity-failed")
 
 
 def run_apart(call: Callable[[], object]) -> None:
