@@ -19,7 +19,17 @@ from PIL import Image
 
 from paretodet import default_weights
 from paretodet.bench.job import Job, Plan
-from paretodet.cli import app, label_options, main, options, parsing, place_options, training_options, weights_options
+from paretodet.cli import (
+    app,
+    label_options,
+    main,
+    measuring_options,
+    options,
+    parsing,
+    place_options,
+    training_options,
+    weights_options,
+)
 from paretodet.cli.candidate import OPTIONS
 from paretodet.loader.shapes import Shapes
 from paretodet.records.columns import LONG_FIELDS
@@ -31,7 +41,7 @@ from paretodet.sweep.grid import DEFAULT
 from paretodet.weights import files
 
 Run = Callable[..., tuple[int, str, str]]
-LIST = "name meta_architecture backbone height width output_stride proposals classes parameters buffers macs layers flops ap ap50 mask_ap mask_ap50 ap_split ap_source published assumption ap_estimate"  # noqa: E501
+LIST = "name meta_architecture backbone height width output_stride proposals classes parameters buffers macs layers moved flops ap ap50 mask_ap mask_ap50 ap_split ap_source published assumption ap_estimate"  # noqa: E501
 BACKBONES = "name parameters buffers parameters_paper macs side channels strides top1_published top1_source"
 DOCTOR = "data format status splits classes decoded checks left_out findings box_sizes cleaned"
 
@@ -759,7 +769,7 @@ def test_a_bug_is_not_shown_as_bad_input(run: Run, monkeypatch: pytest.MonkeyPat
 
 
 def test_every_option_is_one_of_the_shared_ones_under_one_name() -> None:
-    modules = (options, label_options, place_options, training_options, weights_options)
+    modules = (options, label_options, measuring_options, place_options, training_options, weights_options)
     every = {name: hint for module in modules for name, hint in vars(module).items()}
     shared = {name: hint for name, hint in every.items() if typing.get_origin(hint) is typing.Annotated}
     shared |= {f"candidate.{name}": hint for name, hint in OPTIONS.items() if hint not in shared.values()}

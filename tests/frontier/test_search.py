@@ -45,7 +45,7 @@ SUMS = 1e-8 * MACS + 0.5 * LAYERS
 
 def of_sums(seen: Mask, gain: list[float], *, parts: bool = True) -> Standing:
     """Eight networks whose costs are sums of their parts, which the features state or not."""
-    known = {"macs": MACS.tolist(), "layers": LAYERS.tolist(), "parameters": [1e6] * 8}
+    known = {"macs": MACS.tolist(), "layers": LAYERS.tolist(), "parameters": [1e6] * 8, "moved": [1e6] * 8}
     names = [f"net{place}-300" for place in range(8)]
     cost, gains = np.where(seen, SUMS, np.nan), np.array(gain)
     return standing(
