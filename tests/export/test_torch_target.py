@@ -50,6 +50,13 @@ def test_a_bundle_passes_its_proof_and_is_a_name(name: str, photos: Path, tmp_pa
         open_candidate(str(bundle.folder), runtime="winograd")
 
 
+def test_an_untrained_detector_is_exported_at_the_worst_case(photos: Path, tmp_path: Path) -> None:
+    bundle = write_bundle(TINY, out=tmp_path / "bundle", images=photos, to="torch")
+    assert bundle.manifest.load == "capacity" and bundle.proof.verdict != "failed"
+    facts = open_candidate(str(bundle.folder)).facts()  # type: ignore[attr-defined] # a candidate may lack them
+    assert facts.weights == "random" and facts.load == "capacity"
+
+
 @pytest.mark.full
 def test_a_bundle_in_bf16_states_that_precision(weights: Path, photos: Path, tmp_path: Path) -> None:
     bundle = write_bundle(str(weights), out=tmp_path / "bundle", images=photos, to="torch", precision="bf16")
