@@ -25,12 +25,10 @@ TREE = (  # of outputs: a tuple of tensors, or a dictionary of them
 )
 OPERATORS = frozenset(
     (
-        "__and__.Scalar", "add.Tensor", "add_.Tensor", "alias.default", "arange.default", "arange.start",
-        "avg_pool2d.default", "batch_norm.default",
+        "add.Tensor", "add_.Tensor", "alias.default", "arange.default", "avg_pool2d.default", "batch_norm.default",
         "cat.default", "chunk.default", "clamp.Tensor", "clamp.default", "clamp_min.default", "clone.default",
         "conv2d.default", "conv2d.padding", "conv_transpose2d.input", "detach.default", "detach_.default",
-        "div.Tensor", "dropout.default", "eq.Scalar", "exp.default", "exp2.default", "expand.default",
-        "flatten.using_ints", "flip.default",
+        "div.Tensor", "dropout.default", "exp.default", "expand.default", "flatten.using_ints", "flip.default",
         "full.default", "group_norm.default", "hardtanh_.default", "index.Tensor", "le.Scalar", "leaky_relu.default",
         "leaky_relu_.default", "lift_fresh_copy.default", "linalg_vector_norm.default", "masked_fill.Scalar",
         "matmul.default", "max.dim", "max_pool2d.default", "maximum.default", "mean.dim", "minimum.default",
@@ -46,10 +44,10 @@ OPERATORS = frozenset(
 OPERATORS_OF_OTHERS = OPERATORS | frozenset(
     (
         "abs.default", "adaptive_avg_pool2d.default", "add.Scalar", "addmm.default", "amax.default", "amin.default",
-        "arange.start_step", "argmax.default", "bmm.default", "ceil.default", "clamp_.default",
+        "arange.start", "arange.start_step", "argmax.default", "bmm.default", "ceil.default", "clamp_.default",
         "clamp_max.default", "concat.default", "contiguous.default", "conv1d.default", "copy_.default", "cos.default",
-        "cumsum.default", "div.Scalar", "div.Tensor_mode", "div_.Tensor", "elu.default", "elu_.default", "eq.Tensor",
-        "erf.default", "expand_as.default", "floor.default", "floor_divide.default", "full_like.default",
+        "cumsum.default", "div.Scalar", "div.Tensor_mode", "div_.Tensor", "elu.default", "elu_.default", "eq.Scalar",
+        "eq.Tensor", "erf.default", "expand_as.default", "floor.default", "floor_divide.default", "full_like.default",
         "gather.default", "ge.Scalar", "ge.Tensor", "gelu.default", "gt.Scalar", "gt.Tensor",
         "hardsigmoid.default", "hardsigmoid_.default", "hardswish.default", "hardswish_.default", "hardtanh.default",
         "index_select.default", "instance_norm.default", "layer_norm.default", "le.Tensor", "linear.default",

@@ -1,15 +1,21 @@
-"""A one-stage detector up to its suppression, for artifacts of runtimes that lack it."""
+"""A one-stage detector up to its suppression, for artifacts of runtimes that lack it.
 
+The boxes of an untrained detector are spread (`rules.coders.WorstCaseCoder`) by what follows the artifact, so that the
+artifact is the program of a trained one.
+"""
+
+from dataclasses import replace
 from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
 from paretodet.detectors.detector import Detector, clip_anchors, decoded
-from paretodet.detectors.spec import DetectorSpec
+from paretodet.detectors.spec import DetectorSpec, StageSpec
 from paretodet.errors import InputError
 from paretodet.export.parts import PartedDetector
 from paretodet.ops.geometry import clip
+from paretodet.rules.coders import WorstCaseCoder
 from paretodet.rules.select import PostProcess
 from paretodet.types import Detections, References
 
@@ -33,7 +39,7 @@ class Unselected(nn.Module):
 
     def __init__(self, detector: Detector, layout: Layout = "NHWC") -> None:
         super().__init__()
-        self.detector, self.stage, self.layout = detector, detector.spec.stages[0], layout
+        self.detector, self.stage, self.layout = detector, _without_spread(detector.spec.stages[0]), layout
         self.precision = next(detector.parameters()).dtype
         canvas = detector.spec.height, detector.spec.width
         sizes = torch.tensor([canvas], dtype=torch.float32)
@@ -52,6 +58,10 @@ class Unselected(nn.Module):
         boxes, scores = decoded(self.stage, predictions, References(self.boxes, self.cell, self.counts), proposed=False)
         is_clipped = isinstance(self.stage.select, PostProcess) and self.stage.select.clip == "before"
         return clip(boxes, self.sizes) if is_clipped else boxes, scores
+
+
+def _without_spread(stage: StageSpec) -> StageSpec:
+    return replace(stage, coder=stage.coder.coder) if isinstance(stage.coder, WorstCaseCoder) else stage
 
 
 def unselected_program(detector: Detector, batch: int, layout: Layout = "NHWC") -> torch.export.ExportedProgram:
@@ -78,7 +88,10 @@ class Selection:
     def __init__(self, spec: DetectorSpec, canvas: tuple[int, int]) -> None:
         (self.stage,) = spec.stages
         self.counts = PartedDetector(spec, {}, canvas).references.counts
+        coder = self.stage.coder
+        self.spread = coder.spread(sum(self.counts)) if isinstance(coder, WorstCaseCoder) else None
 
     def __call__(self, boxes: Tensor, scores: Tensor, sizes: Tensor) -> Detections:
         """boxes [B, N, 4], scores [B, N, K], sizes [B, 2] of the images inside the canvas."""
+        boxes = boxes if self.spread is None else self.spread.expand_as(boxes)
         return self.stage.select(boxes, scores, self.counts, sizes)

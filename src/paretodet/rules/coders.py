@@ -123,9 +123,13 @@ class WorstCaseCoder:
     def decode(self, codes: Tensor, refs: References) -> Tensor:
         """codes [B, N, 4] or [B, N, K, 4] -> boxes of that shape, the same for every image of the batch."""
         decoded = self.coder.decode(codes, refs)
-        spread = spread_boxes(math.prod(codes.shape[1:-1]), self.height, self.width, self.seed, codes.device)
+        spread = self.spread(math.prod(codes.shape[1:-1]), codes.device)
         # A condition that no compiler can evaluate keeps the decoding, and its cost, in the graph. It is never true.
         return torch.where(decoded == IMPOSSIBLE, decoded, spread.view(codes.shape[1:]))
+
+    def spread(self, count: int, device: torch.device | str | None = None) -> Tensor:
+        """The boxes [count, 4] that take the place of those of every image."""
+        return spread_boxes(count, self.height, self.width, self.seed, device)
 
 
 def spread_boxes(
