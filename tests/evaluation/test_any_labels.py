@@ -70,7 +70,7 @@ def outcome(folder: Path, truth: Any, found: Any) -> str:
         return str(problem)
 
 
-@settings(max_examples=300, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=200, suppress_health_check=[HealthCheck.too_slow])
 @given(st.data())
 def test_one_thing_is_wrong(folder: Path, data: st.DataObject) -> None:
     which = data.draw(st.booleans(), label="of the labels")
