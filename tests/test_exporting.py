@@ -32,6 +32,7 @@ from paretodet.frontier.participation import remeasure_command
 from paretodet.media.photographs import Photographs
 from paretodet.opening import job, open_candidate
 from paretodet.records.measurement import Measurement
+from paretodet.runtimes.eager import EagerSession
 from paretodet.transforms.resize_policy import Letterbox
 from paretodet.types import Detections
 
@@ -78,6 +79,17 @@ def test_a_bundle_states_what_it_is(tiny: Bundle, weights: Path) -> None:
     assert shapes["boxes"] == ("float32", (2, manifest.keep, 4)) and shapes["labels"] == ("int64", (2, manifest.keep))
     assert (proof.verdict, proof.criterion, proof.images, proof.missing, proof.extra) == ("passed", "equal", 5, 0, 0)
     assert proof.detections > 20 and proof.max_score < 1e-4
+
+
+def test_weights_that_were_rounded_otherwise_are_restored(weights: Path) -> None:
+    candidate = open_candidate(str(weights))
+    assert isinstance(candidate, NetworkCandidate) and isinstance(candidate.session, EagerSession)
+    before = [weight.clone() for weight in candidate.session.module.parameters()]
+    lists = exporting._rounded(candidate, IMAGES[0])
+    assert all(map(torch.equal, before, candidate.session.module.parameters()))
+    assert len({found.scores.tobytes() for found in lists}) == len(lists) > 1
+    exact = parity.boxes_of(run(candidate, IMAGES[0]), 0)
+    assert all(abs(found.scores.max() - exact.scores.max()) < 1e-4 for found in lists)
 
 
 def test_a_bundle_holds_no_path_of_this_machine(tiny: Bundle, weights: Path, photos: Path) -> None:

@@ -8,7 +8,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import torch
+
 from paretodet import writing
+from paretodet.bench.candidate import Image
 from paretodet.bench.job import Progress, ProgressReporter
 from paretodet.bench.synthetic_images import draw_images
 from paretodet.candidate import NetworkCandidate
@@ -30,7 +33,7 @@ from paretodet.export.bundle import (
     write_manifest,
 )
 from paretodet.export.layers import first_divergence
-from paretodet.export.parity import Comparison
+from paretodet.export.parity import Boxes, Comparison, boxes_of, detected
 from paretodet.export.proof import EXACT, Pair, ParityError, Proof, ProofImages, prove
 from paretodet.export.table import target_of
 from paretodet.export.target import Target, Written
@@ -52,6 +55,7 @@ NO_IMAGES = ProofImages((), (), "", "")
 IMAGES = 8  # photographs of a proof, where the user names none
 BOUNDS = {EXACT: 1e-3}  # of the difference of a layer's output, as a share of its largest value, by precision
 BOUND = 0.25  # of other precisions
+ROUNDING, ROUNDINGS = 2**-20, 6  # of weights, as a share of each; and how often, to find boxes that it decides
 INCOMPARABLE = "Its layers cannot be compared."
 KINDS = {"float": "float32", "double": "float64"}
 MEANINGS = {
@@ -215,7 +219,26 @@ def _pair(task: _Task, reference: NetworkCandidate, artifact: NetworkCandidate) 
         batch=task.config.batch,
         threshold=_finite(_select(task.detector).threshold),
         is_trained=task.config.weights is not None,
+        rounded=partial(_rounded, reference),
     )
+
+
+def _rounded(reference: NetworkCandidate, image: Image) -> list[Boxes]:
+    """What the detector detects with weights that are rounded otherwise, several times."""
+    assert isinstance(reference.session, EagerSession)
+    weights, found = list(reference.session.module.parameters()), list[Boxes]()
+    with torch.inference_mode():
+        kept = [weight.clone() for weight in weights]
+        try:
+            for seed in range(ROUNDINGS):
+                noise = torch.Generator().manual_seed(seed)
+                for weight, exact in zip(weights, kept, strict=True):
+                    weight.copy_(exact * (1 + ROUNDING * torch.randn(exact.shape, generator=noise)))
+                found.append(boxes_of(detected(reference, [image]), 0))
+        finally:
+            for weight, exact in zip(weights, kept, strict=True):
+                weight.copy_(exact)
+    return found
 
 
 def _diverged(pair: Pair, task: _Task, comparison: Comparison) -> str:

@@ -45,6 +45,27 @@ def test_a_box_without_counterpart_is_missing_or_extra() -> None:
     assert (extra.label, extra.box) == (1, (100, 0, 180, 60))
 
 
+def test_boxes_that_the_reference_changes_by_rounding_are_neither_missing_nor_extra() -> None:
+    other_of_two = (12, 10, 52, 50, 0.9, 1)  # either suppresses the other one
+    asked = list[int]()
+
+    def compare(other: Boxes, *rounded: Boxes) -> Comparison:
+        comparison = Comparison()
+        add_image(comparison, boxes(FIRST, SECOND), other, image=IMAGE, name="one", tolerance=TOLERANCE,
+                  rounded=lambda: (asked.append(1), rounded)[1])  # fmt: skip
+        return comparison
+
+    swapped = boxes(other_of_two, SECOND)
+    found = compare(swapped, boxes(FIRST, SECOND), swapped)
+    assert found.is_equal(TOLERANCE) and (found.equal, found.by_rounding, found.at_cutoff) == (1, 2, 0)
+    assert not compare(swapped).is_equal(TOLERANCE)
+    assert not compare(swapped, boxes(FIRST, SECOND)).is_equal(TOLERANCE)
+    lost = compare(boxes(SECOND), swapped)
+    assert lost.is_equal(TOLERANCE) and lost.by_rounding == 1
+    assert [row.box for row in compare(boxes(FIRST, THIRD), swapped).missing] == [SECOND[:4]]
+    assert len(asked) == 5 and compare(boxes(SECOND, FIRST)).is_equal(TOLERANCE) and len(asked) == 5
+
+
 def test_another_label_is_a_missing_and_an_extra_box() -> None:
     found = compared(boxes(FIRST), boxes((*FIRST[:5], 3)))
     assert (len(found.missing), len(found.extra), found.matched) == (1, 1, 0)

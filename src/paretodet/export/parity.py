@@ -4,7 +4,7 @@ Letters: N detections of the reference, M of the other candidate. Boxes are matc
 their place in the list: nearly equal scores change places between two runtimes.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -60,6 +60,7 @@ class Comparison:
     equal: int = 0  # of them with a counterpart within the tolerance of score and box
     matched: int = 0  # with the equal ones those whose counterpart differs
     at_cutoff: int = 0  # without a counterpart, with a score at which the list of the other one ends
+    by_rounding: int = 0  # without one, that the reference itself gains or loses if its weights are rounded otherwise
     box: float = 0.0  # the largest difference of a side of matched boxes, as a share of the image's longer side
     score: float = 0.0
     mask: float | None = None  # of a cell
@@ -95,9 +96,14 @@ def add_image(
     tolerance: Tolerance,
     threshold: float | None = None,
     shown: bool = True,
+    rounded: Callable[[], Sequence[Boxes]] = lambda: (),
 ) -> None:
     """Compares the detections of one image, called `name`, in pixels of it. One that is not `shown` is never the worst,
     unless it is the only one.
+
+    `rounded` returns what the reference detects with weights that are rounded otherwise. A box without an equal is not
+    lost if one of these lists lacks it too, and not extra if one has it: two boxes that suppress each other, and score
+    the same up to rounding.
 
     `threshold` is the score up to which detections are dropped. A box without an equal is not lost if its score is
     within the tolerance of the one at which the other list ends: at the threshold, or in a full list at its last score.
@@ -106,6 +112,12 @@ def add_image(
     equal = _equal(reference, other, side, tolerance)
     ends = (_end(other, threshold) + tolerance.score, _end(reference, threshold) + tolerance.score)
     left = [_above(boxes, rows, end) for boxes, rows, end in zip((reference, other), equal.T, ends, strict=True)]
+    unequal = sum(map(len, left))
+    others = rounded() if unequal else ()
+    found = [[_rows_in(each, boxes, side, tolerance) for each in others] for boxes in (reference, other)]
+    left[0] = np.array([row for row in left[0].tolist() if all(row in rows for rows in found[0])], np.int64)
+    left[1] = np.array([row for row in left[1].tolist() if not any(row in rows for rows in found[1])], np.int64)
+    by_rounding = unequal - sum(map(len, left))
     pairs = np.concatenate((equal, _near(reference, other, *left)))
     first, second = pairs.T
     missing, extra = np.setdiff1d(left[0], first).tolist(), np.setdiff1d(left[1], second).tolist()
@@ -120,7 +132,8 @@ def add_image(
     comparison.detections += len(reference.scores)
     comparison.equal += len(equal)
     comparison.matched += len(pairs)
-    comparison.at_cutoff += alone - len(missing) - len(extra)
+    comparison.at_cutoff += alone - len(missing) - len(extra) - by_rounding
+    comparison.by_rounding += by_rounding
     comparison.box, comparison.score = max(comparison.box, box), max(comparison.score, score)
     comparison.missing += [_named(reference, row, name) for row in missing]
     comparison.extra += [_named(other, row, name) for row in extra]
@@ -151,6 +164,12 @@ def _equal(reference: Boxes, other: Boxes, side: int, tolerance: Tolerance) -> n
     apart = np.abs(reference.boxes[:, None] - other.boxes).max(2, initial=0.0) / side
     scores = np.abs(reference.scores[:, None] - other.scores)
     return _greedy(np.where(same & (apart <= tolerance.box) & (scores <= tolerance.score), apart, np.inf))
+
+
+def _rows_in(others: Boxes, boxes: Boxes, side: int, tolerance: Tolerance) -> set[int]:
+    """The rows of `boxes` that have an equal among the others."""
+    rows: list[int] = _equal(boxes, others, side, tolerance)[:, 0].tolist()
+    return set(rows)
 
 
 def _above(boxes: Boxes, paired: np.ndarray, end: float) -> np.ndarray:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import islice
 from typing import Any, Literal, NamedTuple
 
@@ -56,6 +57,7 @@ class Proof:
     missing: Count  # of float32 alone
     extra: Count  # of the artifact alone
     at_cutoff: Count  # without a counterpart, at the score where a list of detections ends
+    by_rounding: Count = 0  # without one, that float32 itself gains or loses if its weights are rounded otherwise
     max_box: Finite  # largest difference of a side of matched boxes, as a share of the longer side of the image
     max_score: Finite
     max_mask: Finite | None = None
@@ -101,6 +103,7 @@ class Pair:
     threshold: float | None = None  # detections that score no more are dropped
     is_trained: bool = True
     tolerance: Tolerance = Tolerance()
+    rounded: Callable[[Image], Sequence[Boxes]] = lambda image: ()  # see `parity.add_image`
 
 
 def prove(
@@ -188,6 +191,8 @@ class _Scored(NamedTuple):
 
 def _add(comparison: Comparison, pair: Pair, boxes: tuple[Boxes, Boxes], image: Image, name: str) -> None:
     options: dict[str, Any] = {"tolerance": pair.tolerance, "threshold": pair.threshold}
+    if pair.precision == EXACT:
+        options["rounded"] = partial(pair.rounded, image)
     options["shown"] = pair.precision == EXACT or name not in EMPTY  # a gray image uses a little of an integer's range
     add_image(comparison, *boxes, image=image, name=name, **options)
 
@@ -227,6 +232,7 @@ def _proof(
         missing=len(comparison.missing),
         extra=len(comparison.extra),
         at_cutoff=comparison.at_cutoff,
+        by_rounding=comparison.by_rounding,
         max_box=comparison.box,
         max_score=comparison.score,
         max_mask=comparison.mask,
@@ -265,7 +271,9 @@ def _equality(comparison: Comparison, tolerance: Tolerance) -> tuple[Verdict, st
         words = f"{comparison.at_cutoff} detections score as much as the last one of a full list"
         return "undecided", f"{words}, and any of them may be in it; give trained weights"
     if comparison.is_equal(tolerance):
-        return "passed", f"all {comparison.detections} detections of eager float32 have their equal"
+        equal = f"all {comparison.detections} detections of eager float32 have their equal"
+        rounded = f", but for {comparison.by_rounding} that change with its own rounding"
+        return "passed", f"{equal}{rounded if comparison.by_rounding else ''}"
     lost = f"{len(comparison.missing)} detections are missing and {len(comparison.extra)} are extra"
     apart = f"the largest differences are {comparison.score:.2g} of a score and {comparison.box:.2%} of an image's side"
     masks = "" if comparison.mask is None else f" and {comparison.mask:.2g} of a mask"
