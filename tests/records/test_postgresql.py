@@ -127,7 +127,8 @@ def test_a_store_that_is_being_renewed_is_opened(url: str, monkeypatch: pytest.M
         return real(self, name, **options)
 
     monkeypatch.setattr(Inspector, "get_columns", get_columns)
-    assert len(Store(url).all_rows()) == 1
+    store = Store(url)
+    assert store._has_columns and len(store.all_rows()) == 1  # without, every question would read every row
 
 
 @needs_server
