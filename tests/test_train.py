@@ -16,6 +16,7 @@ import pytest
 import torch
 from PIL import Image
 
+from failing_tracker import FailingTracker
 from paretodet.bench.accuracy import accuracy
 from paretodet.errors import InputError
 from paretodet.evaluation.ground_truth import read_ground_truth
@@ -519,24 +520,8 @@ class ClosingTracker:
         return lambda *_: None
 
 
-class BrokenTracker(ClosingTracker):
-    """A tracker whose server is down at these calls."""
-
-    def __init__(self, *broken):
-        super().__init__([])
-        self.broken, self.calls = broken, []
-
-    def __getattr__(self, name):
-        def call(*_):
-            self.calls.append(name)
-            if name in self.broken:
-                raise Exception("no answer")
-
-        return call
-
-
 def test_a_tracker_that_fails_does_not_end_the_training(drawn, tmp_path, monkeypatch):
-    made = BrokenTracker("scalars")
+    made = FailingTracker("scalars")
     monkeypatch.setattr(tracking, "TRACKERS", {"mlflow": lambda folder: made})
     found, messages, _ = run_train(drawn, tmp_path / "run", RunOptions(every=2, track=("mlflow",)))
     assert made.calls.count("scalars") == 1 and len([each for each in messages if "mlflow" in each]) == 1
@@ -546,7 +531,7 @@ def test_a_tracker_that_fails_does_not_end_the_training(drawn, tmp_path, monkeyp
 
 
 def test_a_tracker_that_cannot_start_is_refused_before_the_first_update(drawn, tmp_path, monkeypatch):
-    monkeypatch.setattr(tracking, "TRACKERS", {"wandb": lambda folder: BrokenTracker("begin")})
+    monkeypatch.setattr(tracking, "TRACKERS", {"wandb": lambda folder: FailingTracker("begin")})
     with pytest.raises(InputError) as error:
         run_train(drawn, tmp_path / "run", RunOptions(every=1, track=("wandb",)))
     assert error.value.id == "tracker-failed" and latest(tmp_path / "run" / "checkpoints") is None

@@ -7,6 +7,7 @@ from types import ModuleType, SimpleNamespace
 import numpy as np
 import pytest
 
+from failing_tracker import FailingTracker
 from paretodet.errors import InputError
 from paretodet.training import tracking
 from paretodet.training.tracking import GuardedTracker, MissingTracker, open_tracker
@@ -138,21 +139,6 @@ def test_a_missing_library_is_reported_with_its_installation(tmp_path, monkeypat
         open_tracker(name, tmp_path)
 
 
-class Failing:
-    """A tracker that fails at these calls, and records all."""
-
-    def __init__(self, *failing):
-        self.failing, self.calls = failing, []
-
-    def __getattr__(self, name):
-        def call(*given):
-            self.calls.append(name)
-            if name in self.failing:
-                raise Exception("connection refused\nby the server")
-
-        return call
-
-
 @pytest.fixture
 def guarded():
     """`guarded(tracker)` is the guarded tracker, and the sentences of it."""
@@ -165,7 +151,7 @@ def guarded():
 
 
 def test_a_tracker_that_cannot_start_is_refused(guarded):
-    tracker, sentences = guarded(failing := Failing("begin", "close"))
+    tracker, sentences = guarded(failing := FailingTracker("begin", "close"))
     with pytest.raises(InputError, match="connection refused") as error:
         tracker.begin(0)
     assert error.value.id == "tracker-failed" and "--track wandb" in error.value.message
@@ -175,7 +161,7 @@ def test_a_tracker_that_cannot_start_is_refused(guarded):
 
 @pytest.mark.parametrize("failing", ["scalars", "image", "close"])
 def test_a_tracker_that_fails_is_left_out_with_one_sentence(guarded, failing):
-    tracker, sentences = guarded(made := Failing(failing))
+    tracker, sentences = guarded(made := FailingTracker(failing))
     record(tracker, 0, 10, 0.5)
     record(tracker, 0, 20, 0.25)
     assert made.calls.count(failing) == 1 and made.calls[-1] == "begin"
@@ -183,6 +169,6 @@ def test_a_tracker_that_fails_is_left_out_with_one_sentence(guarded, failing):
 
 
 def test_a_tracker_without_errors_records_all(guarded):
-    tracker, sentences = guarded(made := Failing())
+    tracker, sentences = guarded(made := FailingTracker())
     record(tracker, 0, 10, 0.5)
     assert made.calls == ["begin", "scalars", "image", "close"] and sentences == []
