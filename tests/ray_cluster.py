@@ -8,7 +8,7 @@ import socket
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -36,14 +36,16 @@ class Cluster:
 
     def kill(self, label: str) -> None:
         """Kills the process of Ray that makes a machine a node; what it started goes on until it notices."""
-        (node,) = (each for each in self._processes(label) if each.name() == "raylet")
+        (node,) = self._processes(label, lambda process: process.name() == "raylet")
         node.send_signal(signal.SIGKILL)
         node.wait(10)
 
     def measuring(self, label: str) -> list[int]:
         """The runners of a node that have started to measure."""
-        runners = [each for each in self._processes(label) if "paretodet.places.runner" in each.cmdline()]
-        return [each.pid for each in runners if each.children()]
+        runners = self._processes(
+            label, lambda process: "paretodet.places.runner" in process.cmdline() and bool(process.children())
+        )
+        return [each.pid for each in runners]
 
     def stop(self) -> None:
         for process in self._processes():
@@ -74,12 +76,15 @@ class Cluster:
         done = subprocess.run(command, env=self.environment | own, capture_output=True, text=True)
         assert done.returncode == 0, done.stdout + done.stderr
 
-    def _processes(self, label: str | None = None) -> Iterator[psutil.Process]:
+    def _processes(
+        self, label: str | None = None, is_wanted: Callable[[psutil.Process], bool] = lambda _: True
+    ) -> Iterator[psutil.Process]:
+        """Those of a node, or all; one that ends while it is asked is left out."""
         for process in psutil.process_iter():
             with suppress(psutil.Error, OSError):
                 environment = process.environ()
-                is_wanted = label is None or environment.get("HOME") == str(self.folder / label)
-                if environment.get(MARK) == self._mark and is_wanted:
+                is_here = label is None or environment.get("HOME") == str(self.folder / label)
+                if environment.get(MARK) == self._mark and is_here and is_wanted(process):
                     yield process
 
 
