@@ -125,10 +125,17 @@ def inspect(config: CandidateConfig, *, images: Sequence[np.ndarray] = ()) -> In
         return Inspection(path=network.path, evidence=evidence, trials=trials, refused=error.message)
 
 
-def drawn(config: CandidateConfig, found: Inspection, image: np.ndarray) -> Image.Image:
-    """An image with the best boxes of a config's file, as it is measured; of a refused one by the layout to correct."""
+def drawn(config: CandidateConfig, found: Inspection, image: np.ndarray) -> Image.Image | None:
+    """An image with the best boxes of a config's file, as it is measured; of a refused one by the layout to correct, or
+    None if that cannot read it yet.
+    """
     refused = found.refused is not None and config.layout is None
-    candidate = open_config(replace(config, layout=found.layout) if refused else config)
+    try:
+        candidate = open_config(replace(config, layout=found.layout) if refused else config)
+    except InputError:
+        if not refused:
+            raise
+        return None
     with torch.inference_mode():
         (boxes,) = detect(candidate, [image])
     return draw(image, [box for box in boxes if box.score > FAINT][:DRAWN])

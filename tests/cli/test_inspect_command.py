@@ -50,3 +50,13 @@ def test_another_file_is_refused(run: Run, tmp_path: Path) -> None:
     code, _, err = run("inspect", "ssd-mobilenet_v1-300")
     assert code == 2 and "[name-unknown]" in err
     assert run("inspect", tmp_path / "none.onnx")[0] == 2
+
+
+def test_a_refused_file_whose_layout_reads_nothing_yet_is_not_drawn(run: Run, tmp_path: Path) -> None:
+    random = np.random.default_rng(0)
+    widths = {"a": 9, "b": 3, "c": 5}
+    outputs = {name: random.uniform(2, 9, (1, 40, width)).astype(np.float32) for name, width in widths.items()}
+    path = write(tmp_path / "odd.onnx", outputs)
+    code, out, err = run("inspect", path, "--out", "boxes.png")
+    assert code == 1 and [each["name"] for each in tomllib.loads(out)["outputs"]] == ["a", "b", "c"]
+    assert "boxes.png is not written" in err and not (tmp_path / "boxes.png").exists()

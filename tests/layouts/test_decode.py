@@ -127,6 +127,26 @@ def test_words_with_a_count_and_words_that_are_not_used() -> None:
     assert {word: part.shape[2] for word, part in parts.items()} == {"box": 4, "classes": 2, "other": 3}
 
 
+def test_outputs_that_are_not_used_may_have_any_shape() -> None:
+    shapes = ((1, 7, 3), (1, 9, 5), (1, 3, 4, 5, 6), (2, 2))
+    unused = {str(shape): torch.zeros(shape) for shape in shapes}
+    columns = (("out", ("box", "classes")), *((name, ("other",)) for name in unused))
+    found = decode({"out": torch.ones(1, 5, 6), **unused}, OutputLayout(columns=columns), CANVAS)
+    assert found.boxes.shape == (1, 5, 4) and found.scores.shape == (1, 5, 2)
+    columns = (("first", ("box", "classes*1", "other")), ("second", ("box", "classes*1", "other")))
+    outputs = {"first": torch.zeros(1, 5, 8), "second": torch.ones(1, 2, 15)}
+    assert decode(outputs, OutputLayout(columns=columns), CANVAS).boxes[0, :, 0].tolist() == [0, 0, 0, 0, 0, 1, 1]
+
+
+@pytest.mark.parametrize("boxes", [(1, 9, 4), (1, 9, 1, 4), (1, 4, 9)])
+def test_boxes_and_scores_may_stand_in_different_ways(boxes: tuple[int, ...]) -> None:
+    columns = (("boxes", ("box",)), ("scores", ("classes",)))
+    values = torch.arange(36.0).reshape(1, 9, 4)
+    outputs = {"boxes": values.mT if boxes[1] == 4 else values.reshape(boxes), "scores": torch.zeros(1, 3, 9)}
+    found = decode(outputs, OutputLayout(columns=columns, transposed=True), CANVAS)
+    assert torch.equal(found.boxes, values) and found.scores.shape == (1, 9, 3)
+
+
 @pytest.mark.parametrize(
     ("outputs", "words"),
     [

@@ -35,11 +35,12 @@ def inspect(
         print_json(found.to_json())
     else:
         typer.echo(found.to_toml(), nl=False)
-    if out:
-        boxes = drawn(chosen, found, picture)
+    if out and (boxes := drawn(chosen, found, picture)):
         with written(out) as temporary:
             boxes.save(temporary, format="PNG" if out.suffix.lower() == ".png" else "JPEG", quality=92)
         note(f"Boxes drawn to {out}.")
+    elif out:
+        note(f"{out} is not written: the layout does not fit the outputs before it is corrected.")
     if found.refused and not chosen.layout:
         raise typer.Exit(1)
     note_next("doctor", name, layout=given["layout"], trust=given["trust"])

@@ -60,13 +60,14 @@ def split(outputs: Mapping[str, Tensor], layout: OutputLayout) -> dict[str, Tens
     for name, words in layout.columns:
         if name not in outputs:
             raise InputError(f"outputs: has no {name!r}, it has {', '.join(outputs)}", "onnx-layout")
-        if words == COUNTED:
+        if words == COUNTED or set(words) == {"other"}:
             continue
         rows = _rows(_by_anchor(outputs[name], words, layout), words, layout.transposed)
         widths = _widths(name, words, rows.shape[2])
         for word, part in zip(words, torch.split(rows, widths, dim=2), strict=True):
             parts.setdefault(word.partition(COUNT)[0], []).append(part)
-    joined = {word: torch.cat(pieces, dim=1) if len(pieces) > 1 else pieces[0] for word, pieces in parts.items()}
+    several = {word: pieces for word, pieces in parts.items() if word != "other" or len(pieces) == 1}
+    joined = {word: torch.cat(pieces, dim=1) if len(pieces) > 1 else pieces[0] for word, pieces in several.items()}
     lengths = {word: part.shape[1] for word, part in joined.items() if word != "other"}
     if len(set(lengths.values())) > 1:
         raise InputError(f"outputs: have different numbers of rows, {lengths}", "onnx-layout")
@@ -92,9 +93,12 @@ def _by_anchor(output: Tensor, words: tuple[str, ...], layout: OutputLayout) -> 
 def _rows(output: Tensor, words: tuple[str, ...], transposed: bool) -> Tensor:
     """An output as [B, N, columns]."""
     output = output if output.is_floating_point() and output.dtype == torch.float32 else output.float()
-    single = len(words) == 1 and WIDTHS.get(words[0]) == 1
+    width = WIDTHS.get(words[0]) if len(words) == 1 else None  # of an output of one thing
+    single = width == 1
     if output.ndim == 4 and output.shape[1] == 1 and len(words) > 1:
         return output.squeeze(1)  # SSD's detections, [1, 1, N, 7]
+    if output.ndim == 4 and output.shape[2:] == (1, width) and output.shape[1] != width:
+        return output.squeeze(2)  # [B, N, 1, 4]
     if output.ndim == 4:  # maps [B, columns, H, W]
         return output.flatten(2).transpose(1, 2)
     if output.ndim == 1:
@@ -104,7 +108,7 @@ def _rows(output: Tensor, words: tuple[str, ...], transposed: bool) -> Tensor:
         return output[None] if rows else output[:, :, None]
     if output.ndim != 3:
         raise InputError(f"outputs: got {list(output.shape)}, a row of boxes needs [B, N, columns]", "onnx-layout")
-    return output.transpose(1, 2) if transposed else output
+    return output.transpose(1, 2) if transposed and output.shape[2] != width else output
 
 
 def _widths(name: str, words: tuple[str, ...], total: int) -> list[int]:
