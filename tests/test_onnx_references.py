@@ -7,6 +7,7 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
+from paretodet.config import CandidateConfig
 from paretodet.errors import InputError
 from paretodet.onnx_references import FileReferences, model_hash, references
 from paretodet.reading import sha256
@@ -104,3 +105,28 @@ def test_the_hash_of_one_file_is_its_own(tmp_path: Path) -> None:
     assert model_hash(path) == sha256(path)
     (tmp_path / "none.onnx").write_bytes(b"")
     assert model_hash(tmp_path / "none.onnx") == sha256(tmp_path / "none.onnx")
+
+
+@pytest.mark.parametrize(
+    ("name", "weights", "beside", "key"),
+    [
+        ("model.xml", "model.bin", "metadata.yaml", "weights"),
+        ("model.tflite", None, "labelmap.txt", "weights"),
+        ("config.json", None, "preprocessor_config.json", "cfg"),
+    ],
+)
+def test_the_hash_covers_what_is_stated_beside_a_file(
+    tmp_path: Path, name: str, weights: str | None, beside: str, key: str
+) -> None:
+    path = tmp_path / name
+    for each in filter(None, (name, weights)):
+        (tmp_path / each).write_bytes(b"any")
+    hashes = {model_hash(path)}
+    for text in ("cat\ndog", "dog\ncat"):
+        (tmp_path / beside).write_text(text)
+        hashes.add(model_hash(path))
+        config = CandidateConfig(name=str(path))
+        assert config.to_json()[key] == model_hash(path)
+    assert len(hashes) == 3
+    (tmp_path / "another.txt").write_text("any")
+    assert model_hash(path) in hashes

@@ -9,7 +9,7 @@ from paretodet.errors import InputError
 from paretodet.layouts.files import from_data, read_layout, to_data
 from paretodet.layouts.layout import FileLayout
 from paretodet.media.calibration import calibration_images
-from paretodet.onnx_references import model_hash
+from paretodet.onnx_references import BESIDE, model_hash
 from paretodet.reading import is_file, sha256
 from paretodet.transforms.resize import SAMPLINGS, Sampling
 from paretodet.transforms.resize_policy import FITS
@@ -26,6 +26,7 @@ NAMED_FILES = {  # endings of names that are files: the key of their SHA-256 in 
     ".cfg": "cfg",
     ".json": "cfg",
 }
+MODELS = (".onnx", *BESIDE)  # endings of files of which others are read too
 EXECUTION = frozenset(  # options that a runtime honors
     ("runtime", "device", "precision", "calibration", "allow_fallback")
 )
@@ -181,10 +182,10 @@ def _named_file(name: str) -> tuple[str, Path] | None:
 
 
 def _sha256(path: Path | None) -> str | None:
-    """None if there is no such file. Of an ONNX file or a model of OpenVINO, over its weights in other files too."""
+    """None if there is no such file. Over the other files that decide the results of a detector file, too."""
     if not path or not path.is_file():
         return None
-    return model_hash(path) if path.suffix in (".onnx", ".xml") else sha256(path)
+    return model_hash(path) if path.suffix in MODELS else sha256(path)
 
 
 def _short_path(weights: Path) -> str:

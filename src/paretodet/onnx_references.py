@@ -30,6 +30,12 @@ MESSAGES = {
 DOMAIN_FIELDS = {"opset": 1, "node": 7}
 FUNCTION_DOMAIN, KEY, VALUE = 10, 1, 2
 
+BESIDE = {  # what is read beside a file: names of its classes, how images are fitted and scaled
+    ".xml": ("metadata.yaml",),
+    ".tflite": ("labelmap.txt",),
+    ".json": ("preprocessor_config.json",),
+}
+
 Fields = Iterator[tuple[int, memoryview]]
 
 
@@ -66,16 +72,14 @@ def references(path: Path) -> FileReferences:
 
 
 def model_hash(path: Path) -> str:
-    """The SHA-256 of an ONNX file, or, if it has weights in other files, of its SHA-256 and theirs, by name.
+    """The SHA-256 of a detector file, or, if others decide its results too, of its SHA-256 and theirs, by name.
 
-    A model of OpenVINO (.xml) has its weights in the .bin of its name. A file that is none has its SHA-256. Raises
-    OSError, or InputError if one of the others is missing.
+    Those are the files with the weights of an ONNX file, the .bin of a model of OpenVINO (.xml), and what is read
+    BESIDE a file if it is there. A file of another kind has its own SHA-256. Raises OSError, or InputError if a
+    file with weights is missing.
     """
-    try:
-        names = [path.with_suffix(".bin").name] if path.suffix == ".xml" else sorted(references(path).files)
-    except (InputError, ValueError):  # an empty file cannot be mapped
-        names = []
-    if not names:
+    stated = [name for name in BESIDE.get(path.suffix, ()) if (path.parent / name).is_file()]
+    if not (names := [*_weights(path), *stated]):
         return sha256(path)
     digest = hashlib.sha256(f"model {sha256(path)}\n".encode())
     for name in names:
@@ -83,6 +87,16 @@ def model_hash(path: Path) -> str:
             raise InputError(f"{path}: needs the file {name!r} beside it, which has weights", "file-missing")
         digest.update(f"{name!r} {sha256(file)}\n".encode())
     return digest.hexdigest()
+
+
+def _weights(path: Path) -> list[str]:
+    """The names of the files with the weights of a model, in the order of their names."""
+    if path.suffix == ".xml":
+        return [path.with_suffix(".bin").name]
+    try:
+        return sorted(references(path).files) if path.suffix == ".onnx" else []
+    except (InputError, ValueError):  # an empty file cannot be mapped
+        return []
 
 
 def _location(entry: memoryview) -> Iterator[str]:

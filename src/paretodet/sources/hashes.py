@@ -14,7 +14,7 @@ def sha256(path: Path) -> str:
 
 
 def model_sha256(path: Path) -> str:
-    """The SHA-256 of an ONNX file and of the files with its weights. Raises ValueError if one is missing."""
+    """The SHA-256 of a detector file and of the others that decide its results. Raises ValueError if one is missing."""
     return _hashed(path, model_hash)
 
 

@@ -16,7 +16,7 @@ from paretodet.errors import InputError
 from paretodet.export.tflite_references import references
 from paretodet.network import ArtifactNetwork, Labels, OnnxNetwork
 from paretodet.readings.evidence import MODULE
-from paretodet.sources.hashes import sha256
+from paretodet.sources.hashes import model_sha256
 from paretodet.sources.onnx_file import file_network
 from paretodet.sources.source import Source
 from paretodet.transforms.resize_policy import Stretch
@@ -49,12 +49,12 @@ class TfliteFile(Source):
         classes = tflite.postprocessed_classes(path) if operators else None
         labels = _labels(config, stated.get("labels", ()), classes)
         if not operators or tflite.input_types(path) == [torch.float32]:
-            return file_network(config, form=self.form, labels=labels, weights=sha256(path))
+            return file_network(config, form=self.form, labels=labels, weights=model_sha256(path))
         height, width = _canvas(path)
         if unused := [name for name in ("nms", "fit", "layout") if getattr(config, name) is not None]:
             message = f"{unused[0]}: {config.name} ends in {POSTPROCESS}, so there is none to set"
             raise InputError(message, "option-unsupported")
-        weights, fit = sha256(path), Stretch(height=height, width=width, sampling=config.sampling or "tf1")
+        weights, fit = model_sha256(path), Stretch(height=height, width=width, sampling=config.sampling or "tf1")
         return ArtifactNetwork(
             form=self.form,
             name=path.stem,
