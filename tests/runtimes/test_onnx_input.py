@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
+import torch
 from onnx import TensorProto, helper, numpy_helper
 
 from made_onnx import ANSWER, BOX, SIDE, separate, write
@@ -16,6 +17,7 @@ from paretodet.inspecting import inspect
 from paretodet.layouts.layout import FileLayout, OutputLayout
 from paretodet.runtimes.graph import FileSession, Port
 from paretodet.runtimes.onnx_input import recognize_input
+from paretodet.types import Images
 
 COLUMNS = (("boxes", ("box",)), ("scores", ("score",)), ("labels", ("label",)))
 LAYOUT = FileLayout(family="a test", outputs=OutputLayout(columns=COLUMNS, keep=100))
@@ -67,6 +69,16 @@ def test_sizes_are_width_and_height() -> None:
     assert (found.height, found.width, found.batch) == (64, 96, 1)  # its sizes are of one image
     assert found.others == ("orig_target_sizes", "im_shape", "scale_factor")
     assert [each.role for each in found.beside] == ["target", "inside", "factor"]
+
+
+@pytest.mark.parametrize("kind", ["tensor(float)", "tensor(float16)"])
+def test_floats_beside_the_image_are_of_their_type(kind: str) -> None:
+    names = ("orig_target_sizes", "im_shape", "scale_factor")
+    found = recognize_input([Port("x", (1, 3, 64, 96), kind), *(Port(name, (1, 2), kind) for name in names)])
+    assert [each.role for each in found.beside] == ["target", "inside", "factor"] and not found.sized
+    feed = found.feed(Images(torch.zeros(1, 3, 64, 96, dtype=torch.uint8), torch.tensor([[48.0, 96.0]])))
+    assert [feed[name].tolist() for name in names] == [[[96, 64]], [[48, 96]], [[1, 1]]]
+    assert {str(each.dtype) for each in feed.values()} == {"float32" if kind == "tensor(float)" else "float16"}
 
 
 @pytest.mark.parametrize("shape", [(3, SIDE, SIDE), (SIDE, SIDE, 3)])

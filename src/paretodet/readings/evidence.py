@@ -64,6 +64,7 @@ class Evidence:
     declared: Mapping[str, Sequence[Any]] = field(default_factory=dict)
     others: tuple[str, ...] = ()
     bytes_in: bool = False  # whether the image is uint8
+    unfitted: bool = False  # whether it reads how much of its canvas an image fills, and nobody says how it is fitted
 
     @property
     def metadata(self) -> Mapping[str, str]:

@@ -12,8 +12,10 @@ from paretodet.errors import ErrorId, InputError
 from paretodet.layouts.layout import UNIT_RANGE, Normalization
 from paretodet.types import Images
 
-TYPES: dict[str, Any] = {"tensor(uint8)": np.uint8, "tensor(float)": np.float32, "tensor(float16)": np.float16}
+FLOATS: dict[str, Any] = {"tensor(float)": np.float32, "tensor(float16)": np.float16}
+TYPES: dict[str, Any] = {"tensor(uint8)": np.uint8, **FLOATS}
 WHOLE: dict[str, Any] = {"tensor(int64)": np.int64, "tensor(int32)": np.int32}
+NUMBERS: dict[str, Any] = {**WHOLE, **FLOATS}
 FLAGS: dict[str, Any] = {**WHOLE, **TYPES, "tensor(bool)": np.bool_}
 SIDE = 640  # where the file leaves the size open
 FACTOR = "scale_factor"  # PaddleDetection's: by how much the image was resized, which `fit` undoes
@@ -76,6 +78,12 @@ class Input:
     def others(self) -> tuple[str, ...]:
         """The names of the inputs beside the image."""
         return tuple(each.name for each in self.beside)
+
+    @property
+    def sized(self) -> bool:
+        """Whether it reads how much of its canvas an image fills, and no factor by which it was resized."""
+        roles = {each.role for each in self.beside}
+        return "inside" in roles and "factor" not in roles
 
     def feed(self, batch: Images) -> dict[str, np.ndarray]:
         values = self._scaled(batch.pixels)
@@ -145,16 +153,16 @@ def _others(inputs: Sequence[Any], image: Any, canvas: tuple[int, int]) -> list[
 def _other(item: Any, canvas: tuple[int, int]) -> OtherInput | None:
     """None for an input that is not known. Sizes in pairs are known by their type, others by their name too."""
     if item.name == FACTOR:
-        return OtherInput(name=item.name, role="factor", dtype=np.float32)
+        return OtherInput(name=item.name, role="factor", dtype=FLOATS.get(item.type, np.float32))
     if item.name == MASK and len(item.shape) == 3 and item.type in FLAGS:
         sides = (side if isinstance(side, int) else whole for side, whole in zip(item.shape[1:], canvas, strict=True))
         return OtherInput(name=item.name, role="mask", dtype=FLAGS[item.type], shape=tuple(sides))
     ranks = (1, 2) if item.name == TARGET else (2,)
     if len(item.shape) not in ranks or item.shape[-1] != 2:
         return None
-    if item.type == "tensor(int64)" or (item.name == TARGET and item.type in WHOLE):
-        return OtherInput(name=item.name, role="target", dtype=WHOLE[item.type], batched=len(item.shape) == 2)
-    return OtherInput(name=item.name, role="inside", dtype=np.float32) if item.type == "tensor(float)" else None
+    if item.type == "tensor(int64)" or (item.name == TARGET and item.type in NUMBERS):
+        return OtherInput(name=item.name, role="target", dtype=NUMBERS[item.type], batched=len(item.shape) == 2)
+    return OtherInput(name=item.name, role="inside", dtype=FLOATS[item.type]) if item.type in FLOATS else None
 
 
 def _sides(declared: Sequence[Any], wanted: tuple[int, int] | None, usual: tuple[int, int]) -> tuple[int, int]:

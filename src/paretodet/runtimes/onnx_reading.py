@@ -83,6 +83,7 @@ class Looker:
             image=self.input.name,
             others=self.input.others,
             bytes_in=self.input.dtype is np.uint8,
+            unfitted=self.input.sized and self.network.fit is None,
         )
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from paretodet.bench.candidate import ModelInfo
-from paretodet.config import EXECUTION, CandidateConfig, is_bundle
+from paretodet.config import BUNDLE, EXECUTION, CandidateConfig, is_bundle
 from paretodet.detectors.catalogue import PublishedAP, published
 from paretodet.detectors.spec import DetectorSpec, from_json
 from paretodet.errors import InputError
@@ -85,6 +85,15 @@ def checked_bundle(folder: Path) -> Bundle:
     manifest = bundle.manifest
     _target(bundle).inspect(folder, tuple(manifest.files), manifest.artifact)
     return bundle
+
+
+def check_no_artifact(path: Path) -> None:
+    """Raises InputError if a file is part of the bundle in its folder, which alone states how its images are fitted."""
+    if not is_bundle(str(path.parent)):
+        return
+    if path.name in read_manifest(path.parent).manifest.files:
+        message = f"{path}: is part of a bundle, whose {BUNDLE} has fit and classes; name the folder, {path.parent}"
+        raise InputError(message, "onnx-layout")
 
 
 def bundle_network(bundle: Bundle, *, score: float | None = None) -> ArtifactNetwork:

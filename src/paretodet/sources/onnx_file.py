@@ -7,6 +7,7 @@ from paretodet.bench.candidate import ModelInfo
 from paretodet.config import EXECUTION, CandidateConfig
 from paretodet.errors import InputError
 from paretodet.network import Labels, OnnxNetwork
+from paretodet.sources.bundle import check_no_artifact
 from paretodet.sources.hashes import model_sha256
 from paretodet.sources.source import Source
 from paretodet.transforms.resize_policy import FITS
@@ -35,8 +36,10 @@ class OnnxFile(Source):
 
 
 def file_network(config: CandidateConfig, *, form: str, labels: Labels, weights: str) -> OnnxNetwork:
-    """The network of a config's file, whose SHA-256 is `weights`."""
+    """The network of a config's file, whose SHA-256 is `weights`. Raises InputError if it is part of a bundle."""
     path = Path(config.name)
+    if form != "onnx" and config.layout is None:  # an ONNX file states these things itself
+        check_no_artifact(path)
     return OnnxNetwork(
         form=form,
         name=path.stem,

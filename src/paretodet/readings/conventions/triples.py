@@ -9,6 +9,9 @@ finished detections, they are those of all cells, not suppressed: so Qualcomm's 
 Those as deployed take pixels of 0..1, as RT-DETR, D-FINE, DEIM and the sizes Atto to N of DEIMv2, or normalized with
 mean and std, as DEIMv2's sizes S to X (`tools/inference/onnx_inf.py` of DEIMv2). The latter are on DINOv3, whose first
 layer takes patches of 16x16 pixels; a convolutional backbone begins with a small kernel.
+
+An export of ours that lost its metadata (a converter kept the graph alone) reads the true sizes of images: how they are
+fitted, which decides its boxes, is nowhere in it.
 """
 
 from collections.abc import Sequence
@@ -34,6 +37,10 @@ PATCH, STEM = 14, 7  # px: the least side of a patch, and the largest kernel tha
 TENSORFLOW, RAW = "detection_boxes", "raw_"  # names of its boxes, and how those before the suppression begin
 LETTERBOXED = ("det_boxes", "pred_boxes")  # names of end-to-end YOLO and YOLO-NAS
 LABELS, SCORES = ("label", "class"), ("score",)  # in the names of outputs
+LACKS_FIT = (
+    "finished detections of a file that reads how much of its canvas an image fills, as exports of paretodet do, and "
+    "says nowhere how an image is fitted: name the folder of its bundle, or add --fit"
+)
 
 
 @dataclass(frozen=True)
@@ -113,6 +120,7 @@ def _others(evidence: Evidence, names: Names, outputs: OutputLayout, reason: str
     if _of_torchvision(evidence, names):
         family, outputs = "torchvision", replace(outputs, first_label=1)
     stem = _pixels(evidence) if target else None
+    lacks = LACKS_FIT if evidence.unfitted else ""
     layout = FileLayout(
         family=family,
         outputs=outputs,
@@ -121,7 +129,8 @@ def _others(evidence: Evidence, names: Names, outputs: OutputLayout, reason: str
         sampling="opencv" if lettered else "antialiased",
     )
     found = [replace(layout, outputs=replace(outputs, unit=unit)) for unit in UNITS]
-    return [Reading(layout=each, reasons=(reason,), pixels_known=lettered or stem is not None) for each in found]
+    known = lettered or stem is not None
+    return [Reading(layout=each, reasons=(reason,), pixels_known=known, lacks=lacks) for each in found]
 
 
 def _of_cells(outputs: OutputLayout, reason: str) -> list[Reading]:
