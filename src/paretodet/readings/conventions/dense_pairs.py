@@ -1,10 +1,12 @@
 """Boxes [B, N, 4] and scores [B, N, K] of every cell as two outputs: YOLO-NAS, and the face detector Ultra-Light.
 
 Ultra-Light's scores add to 1, the first is of background; its boxes are fractions, or codes of priors in the files
-without post-processing.
+without post-processing. Others have no B (YOLOv3 of ultralytics in 2020), scores [B, K, N] (PaddleDetection without its
+suppression), or boxes [B, N, 1, 4]: so pytorch-YOLOv4 writes `boxes`, corners as fractions of a canvas to which its
+demos stretch images of 0..1, and `confs`. Source of the latter: tool/yolo_layer.py of Tianxiaomo/pytorch-YOLOv4.
 """
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from paretodet.layouts.layout import BoxForm, FileLayout, Normalization, OutputLayout, Reading, Unit
 from paretodet.readings.convention import Convention
@@ -17,26 +19,61 @@ PRIORS = ((10.0, 16.0, 24.0), (32.0, 48.0), (64.0, 96.0), (128.0, 192.0, 256.0))
 UNITS: tuple[Unit, ...] = ("pixels", "fractions")
 
 
+@dataclass(frozen=True)
+class _Pair:
+    """The two outputs; `turned` if the scores are [B, K, N]; `single` if the boxes are [B, N, 1, 4]."""
+
+    boxes: str
+    scores: str
+    rows: int
+    classes: int
+    turned: bool
+    single: bool
+
+
 def _readings(evidence: Evidence) -> tuple[Reading, ...]:
-    shapes, names = evidence.shapes, evidence.rank(3)
-    boxes = [name for name in names if shapes[name][2] == 4]
-    if len(boxes) != 1 or len(names) != 2 or shapes[boxes[0]][1] < LEAST:
+    pair = _pair(evidence)
+    if pair is None:
         return ()
-    (scores,) = (name for name in names if name != boxes[0])
-    if shapes[scores][1] != shapes[boxes[0]][1]:
-        return ()
-    columns = ((boxes[0], ("box",)), (scores, ("classes",)))
-    outputs = OutputLayout(columns=columns, suppressed=False)
-    reason = f"{boxes[0]} and {scores} are boxes and {shapes[scores][2]} scores of {shapes[scores][1]} cells"
-    if shapes[scores][2] in (2, 3) and _shares(evidence, scores):
+    columns = ((pair.boxes, ("box",)), (pair.scores, ("classes",)))
+    outputs = OutputLayout(columns=columns, transposed=pair.turned, suppressed=False)
+    reason = f"{pair.boxes} and {pair.scores} are boxes and {pair.classes} scores of {pair.rows} cells"
+    if pair.classes in (2, 3) and not pair.turned and _shares(evidence, pair.scores):
         return _faces(evidence, outputs, f"{reason}, which add to 1")
-    return tuple(_yolo_nas(outputs, reason, known="graph" in boxes[0]))
+    if pair.single:
+        return (_yolo_v4(outputs, f"{reason}; each box stands alone in a dimension, as of pytorch-YOLOv4"),)
+    return tuple(_yolo_nas(outputs, reason, known="graph" in pair.boxes))
+
+
+def _pair(evidence: Evidence) -> _Pair | None:
+    """The only boxes and the only scores of as many rows; None if there are others."""
+    shapes = evidence.shapes
+    single = [name for name in evidence.rank(4) if shapes[name][1] >= LEAST and shapes[name][2:] == (1, 4)]
+    plain = [name for name in evidence.rank(2, 3) if shapes[name][-1] == 4 and shapes[name][-2] >= LEAST]
+    if len(boxes := [*single, *plain]) != 1:
+        return None
+    rows = shapes[boxes[0]][1 if single else -2]
+    rank = 2 if len(shapes[boxes[0]]) == 2 else 3
+    scores = [name for name in evidence.rank(rank) if name != boxes[0]]
+    if len(scores) != 1 or rows not in shapes[scores[0]][-2:]:
+        return None
+    first, second = shapes[scores[0]][-2:]
+    turned = first != rows
+    if turned and rank == 2:
+        return None
+    return _Pair(boxes[0], scores[0], rows, first if turned else second, turned, bool(single))
 
 
 def _shares(evidence: Evidence, scores: str) -> bool:
     """Whether the scores of each row add to 1."""
-    total = evidence.outputs[scores].float().sum(dim=2)
+    total = evidence.outputs[scores].float().sum(dim=-1)
     return bool(((total - 1).abs() < 1e-3).float().mean() > 0.99)
+
+
+def _yolo_v4(outputs: OutputLayout, reason: str) -> Reading:
+    outputs = replace(outputs, unit="fractions", overlap=0.6)
+    layout = FileLayout(family="pytorch-YOLOv4", outputs=outputs, sampling="opencv")
+    return Reading(layout=layout, reasons=(reason,))
 
 
 def _faces(evidence: Evidence, outputs: OutputLayout, reason: str) -> tuple[Reading, ...]:
@@ -48,7 +85,7 @@ def _faces(evidence: Evidence, outputs: OutputLayout, reason: str) -> tuple[Read
     choices, tail = [decoded, coded], evidence.graph.tail(boxes)
     if evidence.graph.has_layers:
         choices, reason = ([decoded], f"{reason}; decoded (Exp)") if "Exp" in tail else ([coded], f"{reason}; no Exp")
-    labels = ("face",) if evidence.shapes[scores][2] == 2 else ()
+    labels = ("face",) if evidence.shapes[scores][-1] == 2 else ()
     return tuple(
         Reading(layout=replace(layout, outputs=each), reasons=(reason,), strength=1, labels=labels) for each in choices
     )
