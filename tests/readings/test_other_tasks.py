@@ -37,6 +37,13 @@ FILES = {
     ),
     "age and sex": ({"age": floats(1, 101), "sex": floats(1, 2)}, "one row of 101 and 2 numbers"),
     "characters": ({"text": shares(1, 40, 97)}, "text recognition"),
+    "RTMPose": (
+        {"simcc_x": floats(1, 17, 2 * SIDE), "simcc_y": floats(1, 17, 2 * SIDE)},
+        "pose estimation: for 17 points a distribution",
+    ),
+    "MoveNet": ({"output_0": floats(1, 1, 17, 3)}, "pose estimation: 17 rows of three numbers"),
+    "a mesh of a face": ({"points": floats(1, 468, 3, most=SIDE)}, "468 rows of three numbers"),
+    "two heads": ({"out": floats(1, 21, SIDE, SIDE), "aux": floats(1, 21, SIDE, SIDE)}, "2 maps as large as the image"),
 }
 
 
@@ -55,6 +62,8 @@ NONE = {
     "rows of no sum": {"rows": floats(1, 40, 97)},
     "an eighth": {"maps": floats(1, 19, SIDE // 8, SIDE // 8)},
     "one detection": {"boxes": floats(1, 4), "others": floats(1, 90)},
+    "two outputs of another length": {"a": floats(1, 17, 2 * SIDE), "b": floats(1, 17, SIDE)},
+    "a map and rows": {"map": floats(1, 21, SIDE, SIDE), "rows": floats(1, 40, 9)},
 }
 
 

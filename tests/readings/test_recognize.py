@@ -463,7 +463,7 @@ def test_metadata_that_contradict_the_outputs_are_refused(tmp_path: Path) -> Non
     error = refused(write(tmp_path / "v8.onnx", {"output0": head}, metadata=metadata))
     assert error.id == "onnx-contradicted" and "3 classes" in error.message
     error = refused(write(tmp_path / "bad.onnx", {"output0": head}, metadata={"names": "[", "stride": "32"}))
-    assert error.id == "onnx-layout" and "names" in error.message
+    assert error.id == "onnx-layout" and "names" in error.message and "--layout" in error.message
 
 
 TASKS = [("obb", "oriented boxes"), ("pose", "pose"), ("segment", "segmentation"), ("classify", "classification")]

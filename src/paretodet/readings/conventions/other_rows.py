@@ -16,7 +16,7 @@ from torch import Tensor
 
 from paretodet.layouts.layout import Reading
 from paretodet.readings.convention import Convention
-from paretodet.readings.conventions.other_tasks import finite, other_task
+from paretodet.readings.conventions.other_tasks import boxes_alone, finite, other_task
 from paretodet.readings.evidence import MOST, Evidence
 
 BOX = 4  # columns
@@ -50,8 +50,7 @@ def _readings(evidence: Evidence) -> tuple[Reading, ...]:
     if rows is None or len(rows.values) < ROWS or not finite(rows.values):
         return ()
     if pose := _pose(rows):
-        way = f"`paretodet inspect {evidence.path}` writes a layout for --layout, in which points are `other`"
-        raise other_task(evidence, pose, f"to measure its boxes alone: {way}")
+        raise other_task(evidence, pose, boxes_alone(evidence))
     if oriented := _oriented(rows):
         raise other_task(evidence, oriented)
     return ()

@@ -1,4 +1,4 @@
-"""Files of another task, which are named as such: classification, segmentation, depth, text, and heat maps.
+"""Files of another task, which are named as such: classification, segmentation, depth, text, points and heat maps.
 
 What is said is what the outputs show: the shape of a map, and the range and the sums of its numbers. Rows of another
 task are recognized in `other_rows`.
@@ -25,15 +25,26 @@ Shape = tuple[int, ...]
 
 
 def _readings(evidence: Evidence) -> tuple[Reading, ...]:
+    check_task(evidence)
+    return ()
+
+
+def check_task(evidence: Evidence) -> None:
+    """Raises InputError if the outputs are of another task."""
     if task := _task(evidence):
         raise other_task(evidence, task)
-    return ()
 
 
 def other_task(evidence: Evidence, what: str, way: str = NO_WAY) -> InputError:
     """The error for a file that is no detector of upright boxes."""
     message = f"{evidence.path}: is of another task, {what} (outputs: {evidence.described}); {way}"
     return InputError(message, "onnx-task")
+
+
+def boxes_alone(evidence: Evidence) -> str:
+    """The way out for a file that has boxes beside what its task is."""
+    way = f"`paretodet inspect {evidence.path}` writes a layout for --layout; what is no box or score is `other` in it"
+    return f"to measure its boxes alone: {way} (docs/how-to/own-model.md)"
 
 
 def _task(evidence: Evidence) -> str | None:
@@ -46,6 +57,10 @@ def _task(evidence: Evidence) -> str | None:
         )
     if _queries(shapes):
         return "segmentation: a mask and classes for each of its queries, and no box"
+    if points := _points(evidence, shapes):
+        return f"pose estimation: {points}"
+    if len(shapes) > 1 and all(_whole(evidence, shape) for shape in shapes):
+        return f"segmentation or another number for every pixel: {len(shapes)} maps as large as the image"
     if len(shapes) != 1:
         return None
     ((name, shape),) = evidence.shapes.items()
@@ -70,6 +85,24 @@ def _queries(shapes: Sequence[Shape]) -> bool:
     rows = [shape for shape in shapes if len(shape) == 3]
     boxes = any(shape[-1] in (4, 5, 6) for shape in shapes)
     return len(masks) == len(rows) == 1 and len(shapes) == 2 and masks[0][:2] == rows[0][:2] and not boxes
+
+
+def _points(evidence: Evidence, shapes: Sequence[Shape]) -> str | None:
+    """Points without a box: three numbers for each, or a distribution along each side of the image (SimCC)."""
+    if len(shapes) == 1 and len(shapes[0]) in (3, 4) and shapes[0][-1] == 3 and set(shapes[0][:-2]) == {1}:
+        return f"{shapes[0][-2]} rows of three numbers, too few for a box"
+    if len(shapes) != 2 or any(len(shape) != 3 for shape in shapes) or shapes[0][:2] != shapes[1][:2]:
+        return None
+    lengths, sides = [shape[2] for shape in shapes], (evidence.width, evidence.height)
+    bins = {length / side for length, side in zip(lengths, sides, strict=True)}
+    if len(bins) > 1 or not max(bins).is_integer():
+        return None
+    return f"for {shapes[0][1]} points a distribution along the width and one along the height of the image"
+
+
+def _whole(evidence: Evidence, shape: Shape) -> bool:
+    """Whether it is that of a map with a place for every pixel."""
+    return len(shape) == 4 and (evidence.height, evidence.width) in (shape[2:], shape[1:3])
 
 
 def _of_map(evidence: Evidence, output: Tensor, shape: Shape) -> str | None:

@@ -1,6 +1,8 @@
 """Exports of Ultralytics (YOLOv5, v8 to 26, RT-DETR): the metadata has `names`, `stride` and, since v8, `task`.
 
-Source: the documentation of its exports and of `autobackend`'s metadata; YOLOv5's `export.py --include onnx`.
+YOLOv5's has no `task`, and that of YOLOv9's own code, which was made of it, may have both of its branches as outputs.
+Source: the documentation of its exports and of `autobackend`'s metadata; YOLOv5's `export.py --include onnx`; of YOLOv9
+`DualDDetect` in models/yolo.py, and detect_dual.py, which takes the second branch.
 """
 
 import ast
@@ -8,9 +10,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
-from paretodet.errors import InputError
 from paretodet.layouts.layout import FileLayout, OutputLayout, Reading, Unit
 from paretodet.readings.convention import Convention
+from paretodet.readings.conventions.other_tasks import NO_WAY, boxes_alone, check_task, other_task
 from paretodet.readings.evidence import MOST, Evidence
 from paretodet.readings.tflite_graph import LITERT
 
@@ -20,6 +22,7 @@ TASKS = {
     "obb": "oriented boxes",
     "classify": "classification",
 }
+WITH_BOXES = ("segment", "pose")
 QUERIES = 300  # of its RT-DETR
 UNITS: tuple[Unit, ...] = ("pixels", "fractions")  # the latter in most LiteRT files
 
@@ -29,21 +32,34 @@ def _readings(evidence: Evidence) -> tuple[Reading, ...]:
         return ()
     task = evidence.metadata.get("task", "detect")
     if task != "detect":
-        what = TASKS.get(task, task)
-        raise InputError(f"{evidence.path}: is of another task, {what} (metadata task: {task})", "onnx-task")
+        what = f"{TASKS.get(task, task)} as its metadata states (task: {task})"
+        raise other_task(evidence, what, boxes_alone(evidence) if task in WITH_BOXES else NO_WAY)
     labels = _labels(evidence)
     name = next(iter(evidence.rank(3)), None)
     if name is None:
         return ()
     choices = _choices(evidence, name, len(labels))
+    if not choices:
+        check_task(evidence)  # YOLOv5 does not state it
     if not choices and "stride" in evidence.metadata:
         why = f"its metadata names {len(labels)} classes, and {name} {list(evidence.shapes[name])} has not as many"
         raise evidence.refusal(why, "onnx-contradicted")
     keys = ", ".join(key for key in ("description", "task", "names", "stride", "end2end") if key in evidence.metadata)
     reason = f"its metadata has {keys}; {name} has {list(evidence.shapes[name])} for {len(labels)} classes"
+    lacks = _twice(evidence, name)
     return tuple(
-        Reading(layout=_layout(evidence, outputs), reasons=(reason,), labels=labels, strength=0) for outputs in choices
+        Reading(layout=_layout(evidence, outputs), reasons=(reason,), labels=labels, strength=0, lacks=lacks)
+        for outputs in choices
     )
+
+
+def _twice(evidence: Evidence, name: str) -> str:
+    """What is left open if outputs of one shape may each be the detections; empty if there is one."""
+    same = [each for each in evidence.rank(3) if evidence.shapes[each] == evidence.shapes[name]]
+    if len(same) == 1:
+        return ""
+    branches = f"detections of {len(same)} branches, {' and '.join(same)}"
+    return f"{branches}: state one of them in a layout (of YOLOv9, the last was made to be used)"
 
 
 def _layout(evidence: Evidence, outputs: OutputLayout) -> FileLayout:
@@ -89,8 +105,7 @@ def canvas(metadata: Mapping[str, str]) -> tuple[int, int] | None:
 
 def _labels(evidence: Evidence) -> tuple[str, ...]:
     if not (names := stated_names(evidence.metadata)):
-        message = f"{evidence.path}: metadata names: is no list of class names"
-        raise InputError(message, "onnx-layout")
+        raise evidence.refusal("metadata names: is no list of class names", "onnx-layout")
     return names
 
 

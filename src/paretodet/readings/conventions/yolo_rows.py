@@ -2,6 +2,7 @@
 
 Some exporters turn the latter into [B, N, 4 + K]. A file whose graph has a softmax, as the distributions of v8's boxes
 need, or has no layers, is read as either, and the numbers tell which it is; the 80 classes of COCO tell it too.
+Anchors, of which a cell has three, come with an objectness as a rule: such rows have one unless the numbers contradict.
 
 N is the number of cells, or of anchors. The box is center and size in pixels, or, of a YOLOX exported without its
 decoding, offsets from the cells. YOLOX reads BGR 0..255 since its version 0.1.1, before it RGB with mean and std: a
@@ -29,10 +30,13 @@ def _readings(evidence: Evidence) -> tuple[Reading, ...]:
     _, first, second = evidence.shapes[name]
     if second >= 5 and (pyramid := evidence.cells(first, name)):
         turned = _without(evidence, name, pyramid, transposed=False) if _may_lack_objectness(evidence, name) else []
-        found = _with_objectness(evidence, name, pyramid) if second >= 6 and second != 4 + COCO else []
+        plain = second == 4 + COCO and pyramid.per_cell == 1
+        found = _with_objectness(evidence, name, pyramid) if second >= 6 and not plain else []
         return (*found, *turned)
     if first >= 5 and (pyramid := evidence.cells(second, name)):
-        return tuple(_without(evidence, name, pyramid, transposed=True))
+        anchored = first >= 6 and pyramid.per_cell > 1
+        found = _with_objectness(evidence, name, pyramid, transposed=True) if anchored else []
+        return (*found, *_without(evidence, name, pyramid, transposed=True))
     return ()
 
 
@@ -45,14 +49,19 @@ def _may_lack_objectness(evidence: Evidence, name: str) -> bool:
     return plain and ("Softmax" in evidence.graph.operators or not evidence.graph.has_layers)
 
 
-def _with_objectness(evidence: Evidence, name: str, pyramid: Pyramid) -> list[Reading]:
-    _, rows, columns = evidence.shapes[name]
+def _with_objectness(evidence: Evidence, name: str, pyramid: Pyramid, *, transposed: bool = False) -> list[Reading]:
+    first, second = evidence.shapes[name][1:]
+    rows, columns = (second, first) if transposed else (first, second)
     reasons = [f"{name} has {rows} rows, {pyramid.per_cell} for each cell of strides {pyramid.strides}"]
     reasons.append(f"{columns} columns are a box, objectness and {columns - 5} classes")
     free = pyramid.per_cell == 1
     v6 = free and (evidence.image == YOLOV6 or bool((evidence.outputs[name][..., 4] == 1).all()))
     outputs = OutputLayout(
-        columns=((name, ("box", "objectness", "classes")),), box="cxcywh", strides=pyramid.strides, suppressed=False
+        columns=((name, ("box", "objectness", "classes")),),
+        transposed=transposed,
+        box="cxcywh",
+        strides=pyramid.strides,
+        suppressed=False,
     )
     if free and not v6:
         before = _normalized(evidence, name)
@@ -102,7 +111,8 @@ def _without(evidence: Evidence, name: str, pyramid: Pyramid, *, transposed: boo
     layout = FileLayout(family="YOLOv8 or later", outputs=outputs, fit="letterbox", sampling="opencv")
     units = UNITS if transposed or columns == 4 + COCO else UNITS[:1]
     layouts = [replace(layout, outputs=replace(outputs, unit=unit)) for unit in units]
-    return [Reading(layout=each, reasons=reasons, strength=2 if transposed else 3) for each in layouts]
+    usual = transposed and pyramid.per_cell == 1
+    return [Reading(layout=each, reasons=reasons, strength=2 if usual else 3) for each in layouts]
 
 
 CONVENTION = Convention(name="yolo-rows", readings=_readings)
