@@ -69,7 +69,7 @@ def test_model_info_says_how_pixels_are_scaled_and_how_images_are_fitted(tmp_pat
     assert best(model)[0] == ANSWER and best(model)[2] == 0
     embedded = opened(converted(path, {"embedded_processing": "True", "reverse_input_channels": "True"}))
     assert layout_of(embedded).pixels == BGR_BYTES
-    with pytest.raises(InputError, match="mean_values: got 1 2,"):
+    with pytest.raises(InputError, match=r"ssd\.xml: .*mean_values: got 1 2,.*--layout"):
         opened(converted(path, {"mean_values": "1 2"}))
 
 

@@ -22,6 +22,7 @@ STRIDES = (  # of the pyramids of one-stage detectors, most frequent first
     (8,),
     (32,),
 )
+MAP_STRIDES = (4, 8, 16, 32, 64, 128)
 DESCRIBED = 200  # characters
 CAPACITY = 300  # where a file leaves the number of detections open
 MOST = 1000  # rows of finished detections
@@ -104,6 +105,11 @@ class Evidence:
                 if cells * count == rows:
                     return Pyramid(strides, count)
         return None
+
+    def stride(self, cells: Sequence[int]) -> int:
+        """The stride of a map of so many rows and columns; 0 if it has none of MAP_STRIDES."""
+        sides = (self.height, self.width)
+        return next((each for each in MAP_STRIDES if [-(-side // each) for side in sides] == list(cells)), 0)
 
     def finished(self, rows: int, name: str) -> tuple[bool, ...]:
         """Whether so many rows with a score and a label are finished detections, or those of all cells: True, False,

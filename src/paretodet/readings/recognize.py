@@ -11,7 +11,7 @@ from PIL import Image
 
 from paretodet.bench.synthetic_images import draw_images
 from paretodet.detectors.labels import COCO_90
-from paretodet.errors import InputError
+from paretodet.errors import InputError, words
 from paretodet.layouts.layout import BGR_BYTES, BYTES, UNIT_RANGE, FileLayout, Reading
 from paretodet.media.photographs import photographs
 from paretodet.readings.conventions import CONVENTIONS, ultralytics
@@ -25,7 +25,7 @@ NAMED = 2  # readings in a message
 SHAPES = 2  # the strength of a reading that only shapes speak for
 KNOWN = (
     "YOLO's rows [B, N, 5 + K] or [B, 4 + K, N], finished rows [B, N, 6], boxes [B, N, 4] with scores and labels, "
-    "dets [B, N, 5] with labels, boxes and logits, and the heads of face detectors, NanoDet, PicoDet and MMDetection"
+    "dets [B, N, 5] with labels, boxes and logits, and raw heads of YOLOv8, faces, NanoDet, PicoDet and MMDetection"
 )
 
 
@@ -94,8 +94,16 @@ def proposed(evidence: Evidence) -> list[Reading]:
             found = list(readings)
             break
         found += readings
-    found = [_named(as_stated(_as_in_graph(reading, evidence), evidence.metadata), evidence) for reading in found]
+    found = [_named(_stated(_as_in_graph(reading, evidence), evidence), evidence) for reading in found]
     return [_of_bytes(reading) if evidence.bytes_in else reading for reading in found]
+
+
+def _stated(reading: Reading, evidence: Evidence) -> Reading:
+    """The reading with what the file states beside its outputs. Raises InputError naming the file."""
+    try:
+        return as_stated(reading, evidence.metadata)
+    except InputError as error:
+        raise evidence.refusal(words(error), error.id) from None
 
 
 def _as_in_graph(reading: Reading, evidence: Evidence) -> Reading:

@@ -15,7 +15,6 @@ from paretodet.layouts.layout import FileLayout, OutputLayout, Reading
 from paretodet.readings.convention import Convention
 from paretodet.readings.evidence import Evidence
 
-STRIDES = (4, 8, 16, 32, 64, 128)
 RATIOS = (0.5, 1.0, 2.0)  # height to width
 OCTAVES = tuple(2 ** (i / 3) for i in range(3))
 OBLONG, SQUARE = 4, 8  # sides of anchors in strides: RetinaNet's before its octaves, and ATSS's
@@ -118,7 +117,7 @@ def _reading(evidence: Evidence, head: _MmdetHead, words: Mapping[str, str]) -> 
     shapes = evidence.shapes
     order = sorted(words, key=lambda name: -shapes[name][2] * shapes[name][3])
     levels = {word: [name for name in order if words[name] == word] for word in head.layers}
-    strides = [tuple(_stride(evidence, name) for name in names) for names in levels.values()]
+    strides = [tuple(evidence.stride(shapes[name][2:]) for name in names) for names in levels.values()]
     columns = {name: head.columns(word, shapes[name][1]) for name, word in words.items()}
     if len(set(strides)) > 1 or None in columns.values() or 0 in strides[0]:
         return ()
@@ -140,13 +139,6 @@ def _reading(evidence: Evidence, head: _MmdetHead, words: Mapping[str, str]) -> 
     names = " and ".join(layer for layers in head.layers.values() for layer in layers)
     reason = f"layers {names} make maps of {classes.pop()} classes for strides {strides[0]}"
     return (Reading(layout=layout, reasons=(reason,), strength=1, pixels_known=False),)
-
-
-def _stride(evidence: Evidence, name: str) -> int:
-    """The stride of a map; 0 if it has none of STRIDES."""
-    canvas, (height, width) = (evidence.height, evidence.width), evidence.shapes[name][2:]
-    fitting = (each for each in STRIDES if tuple(-(-side // each) for side in canvas) == (height, width))
-    return next(fitting, 0)
 
 
 def _references(head: _MmdetHead, strides: tuple[int, ...]) -> dict[str, Any]:

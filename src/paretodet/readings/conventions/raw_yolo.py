@@ -10,7 +10,6 @@ from paretodet.layouts.layout import FileLayout, OutputLayout, Reading
 from paretodet.readings.convention import Convention
 from paretodet.readings.evidence import Evidence
 
-STRIDES = (4, 8, 16, 32, 64, 128)
 USUAL = 3  # anchors of a cell
 LEAST = 6  # columns: a box, objectness and one class
 TO_FILL_IN = (0.0, 0.0)
@@ -67,20 +66,14 @@ def _map(evidence: Evidence, name: str) -> _Map | None:
     """None if an output is no such map."""
     shape = evidence.shapes[name]
     if len(shape) == 4 and shape[1] % USUAL == 0 and shape[1] >= USUAL * LEAST:
-        stride = _stride(evidence, shape[2:])
+        stride = evidence.stride(shape[2:])
         return _Map(name, stride, USUAL, shape[1] // USUAL) if stride else None
     if len(shape) != 5 or shape[4] < LEAST:
         return None
     for cells, anchors in ((shape[2:4], shape[1]), (shape[1:3], shape[3])):
-        if stride := _stride(evidence, cells):
+        if stride := evidence.stride(cells):
             return _Map(name, stride, anchors, shape[4])
     return None
-
-
-def _stride(evidence: Evidence, cells: tuple[int, ...]) -> int:
-    """0 if it is none of STRIDES."""
-    sides = (evidence.height, evidence.width)
-    return next((each for each in STRIDES if tuple(-(-side // each) for side in sides) == cells), 0)
 
 
 def _activated(evidence: Evidence) -> bool:
