@@ -273,6 +273,24 @@ def test_a_folder_is_no_detector_but_a_file_in_it_may_be(file: str, tmp_path: Pa
         check(str(tmp_path))
 
 
+@pytest.mark.parametrize(
+    ("file", "said"),
+    [
+        ("model.engine", "module:make"),
+        ("model.param", "to ONNX"),
+        ("model", "to ONNX"),
+        ("MODEL.ONNX", "MODEL.onnx"),
+        ("a.Cfg", "a.cfg"),
+    ],
+)
+def test_a_file_that_is_not_opened_is_no_name_of_the_catalogue(tmp_path: Path, file: str, said: str) -> None:
+    (tmp_path / file).write_bytes(b"any")
+    with pytest.raises(UnknownName, match=r"\[name-unknown\]") as caught:
+        check(str(tmp_path / file))
+    assert str(tmp_path / file) in caught.value.message and said in caught.value.message
+    assert "paretodet list" not in caught.value.message
+
+
 def test_checking_builds_nothing_and_passes_what_can_be_opened(tmp_path: Path) -> None:
     for name in (SSD, MODEL, "any.module:make"):
         assert check(name) == name

@@ -25,6 +25,7 @@ from paretodet.weights.torch_code import refuse_code
 
 OPTIONS = EXECUTION | {"height", "width", "proposals", "labels", "score", "nms", "fit", "sampling"}
 STORED = ("labels", "fit", "sampling", "score", "nms")  # options that a weights file can hold
+KNOWN = (".onnx", ".xml", ".tflite", ".torchscript", ".pt2", ".cfg", ".safetensors")  # endings of files that are opened
 
 
 class Catalogue(Source):
@@ -46,6 +47,8 @@ class Catalogue(Source):
         except UnknownName:
             if is_folder(Path(name)):
                 raise UnknownName(_of_folder(Path(name))) from None
+            if is_file(Path(name)):
+                raise UnknownName(_of_file(Path(name))) from None
             raise
         except ValueError as error:
             raise UnknownName(f"{name!r}: {words(error)}; the nearest: {', '.join(catalogue.nearest(name))}") from error
@@ -142,6 +145,15 @@ def _of_folder(folder: Path) -> str:
     if found := next(filter(is_file, files), None):
         return f"{str(folder)!r} is a folder, not a detector; give the file in it, {found}"
     return f"{str(folder)!r} is a folder without {BUNDLE}, which every bundle holds; copy the whole bundle again"
+
+
+def _of_file(file: Path) -> str:
+    """A message about a file that no source opens."""
+    if (ending := file.suffix.lower()) in KNOWN and ending != file.suffix:
+        return f"{str(file)!r} ends in capitals, by which no file is known here; rename it to {file.stem}{ending}"
+    known = ", ".join(KNOWN)
+    way = "export its model to ONNX, or give module:make (docs/how-to/own-model.md)"
+    return f"{str(file)!r} is a file of another kind than those that are opened ({known}): {way}"
 
 
 def _has_weights(path: Path) -> bool:
