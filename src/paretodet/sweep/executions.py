@@ -50,8 +50,8 @@ def executions(
     is named too, also if it is the only one. A config whose source needs a library that is not installed is refused as
     well. A precision that a runtime does not have is left out, and under "all" int8 if there are no images to calibrate
     it on, which are those of the folder `calibration`. Candidates that run themselves have no runtime. Raises
-    ValueError for a runtime that does not exist, MissingExtra for one that is named and not installed, InputError if nothing is
-    left, or nothing in int8 where a folder is given.
+    ValueError for a runtime that does not exist, MissingExtra for one that is named and not installed, InputError if
+    nothing is left, or nothing in int8 where a folder is given.
     """
     if len(runtimes) < 2 and len(precisions) < 2 and ALL not in (*runtimes, *precisions) and not refuse_absent:
         given = {"runtime": [*runtimes, None][0], "precision": [*precisions, None][0]}
