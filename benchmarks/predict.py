@@ -41,7 +41,8 @@ def main() -> None:
     table = tables.read(parser, options.file, name=options.name, columns=columns)
     if not (table.values > 0).all():
         parser.error(f"{options.file}: a value of {' or '.join(columns)} is not above 0")
-    measured = options.rows or tables.count(parser, options.share, len(table.values))
+    share = tables.count(parser, options.share, len(table.values))
+    measured = share if options.rows is None else options.rows
     if not 3 <= measured < len(table.values):
         parser.error(f"{measured} of {len(table.values)} rows leave nothing to learn or to predict")
     result = {"rows": len(table.values), "left_out": table.left_out, "measured": measured, "seeds": options.seeds}

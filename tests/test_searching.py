@@ -1,5 +1,6 @@
 """`search`: its space, what is left out and why, what is known before, and the rows that it leaves."""
 
+import shlex
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -159,6 +160,17 @@ def test_accuracies_that_cannot_be_compared_are_not_mixed() -> None:
     assert {each.expected.name for each in measured.configurations} == {UNKNOWN}
 
 
+def test_a_reason_names_a_split_that_can_be_searched() -> None:
+    made = job(CandidateConfig(name=UNKNOWN))
+    about = {"ap": 12.5, "ap_measured": True, "ap_split": "my val@1", "ap_source": "measured here"}
+    row = ToyBench([], plan=paretodet.Plan(), run="m", on_progress=None)(replace(made, about=about), patience=0.0)
+    Store("paretodet.db").append(row)
+    (left,) = search([UNKNOWN, SSD, TINY], **TWO).left_out
+    split = shlex.split(left.reason.partition("--split ")[2])[0]
+    measured = search([UNKNOWN, SSD, TINY], split=split, **TWO)
+    assert {each.expected.name for each in measured.configurations} == {UNKNOWN}
+
+
 def test_sizes_and_proposals_are_combined() -> None:
     name = "faster_rcnn-mobilenet_v1-300-s16-p50"
     result = search([name], sizes=[(200, 200), (300, 300)], proposals=[10, 20], gain="-memory_infer_mib", **TWO)
@@ -187,6 +199,8 @@ def test_a_runtime_that_fails_is_named_and_the_others_go_on(monkeypatch: pytest.
         ([SSD], {"minutes": 0}, "option-range"),
         ([SSD], {"minutes": float("nan")}, "option-range"),
         ([SSD], {"cost": "parameters"}, "option-value"),
+        ([SSD], {"cost": "memory_device_mib"}, "option-value"),
+        ([SSD], {"gain": "-memory_reserved_mib"}, "option-value"),
         ([SSD], {"cost": "speed"}, "field-unknown"),
         ([SSD], {"gain": "-speed"}, "field-unknown"),
         (["sdd-mobilenet_v1-300"], {}, "name-unknown"),
@@ -198,6 +212,16 @@ def test_bad_input_is_one_sentence(space: list[str], options: dict[str, Any], id
     with pytest.raises(InputError) as caught:
         search(space, **(TWO | options))
     assert caught.value.id == id and not ToyBench.measured
+
+
+def test_energy_without_a_meter_is_refused_before_anything_is_measured(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+    monkeypatch.setattr("paretodet.searching.open_meter", asked.append)
+    for options in ({"cost": "energy_j"}, {"gain": "-energy_j", "device": "cuda"}):
+        with pytest.raises(InputError) as caught:
+            search([SSD], **(TWO | options))
+        assert caught.value.id == "option-value" and not ToyBench.measured
+    assert asked == ["cpu", "cuda"]
 
 
 def test_where_nothing_can_run_it_says_what_is_missing_for_each(monkeypatch: pytest.MonkeyPatch) -> None:

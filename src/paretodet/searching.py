@@ -1,12 +1,14 @@
 """Searches detectors, sizes, runtimes and precisions for their frontier on this machine, or another one."""
 
 import math
+import shlex
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from paretodet.bench.energy import open_meter
 from paretodet.bench.job import Job, Plan, Progress
 from paretodet.bench.machine import Identity, identity
 from paretodet.bench.runner import OneByOne
@@ -18,6 +20,7 @@ from paretodet.frontier.values import (
     COSTS,
     GAINS,
     MIXED,
+    accuracy_groups,
     check_field,
     columns,
     comparable_group,
@@ -27,11 +30,10 @@ from paretodet.frontier.values import (
 )
 from paretodet.measuring import ImageFiles, set_up
 from paretodet.opening import job
-from paretodet.records.estimate import estimate_of
 from paretodet.records.measurement import Measurement, accuracy_of
 from paretodet.records.store import DEFAULT, Store
 from paretodet.sources.table import check, resolved
-from paretodet.sweep.executions import ALL, Executions, executions, not_in_space
+from paretodet.sweep.executions import ALL, DEVICE, Executions, executions, not_in_space
 from paretodet.sweep.grid import all_candidates, grid
 from paretodet.sweep.known import (
     Scored,
@@ -47,6 +49,7 @@ from paretodet.sweep.searching import Bench, Host, Runnable, Search, open_run
 
 # Costs that do not depend on the machine: a search for them would measure nothing.
 COUNTED = ("activations_mib", "parameters", "buffers", "macs", "macs_other", "flops")
+OF_CUDA = ("memory_device_mib", "memory_allocated_mib", "memory_reserved_mib")
 Space = Iterable[str | CandidateConfig | Job]
 
 
@@ -180,6 +183,17 @@ def _check(minutes: float, cost: str, gain: str) -> None:
         raise InputError(message, "option-value")
 
 
+def _check_devices(question: _Question, devices: Collection[str], *, is_here: bool) -> None:
+    """Raises InputError if no row of these devices would have what is compared."""
+    for option, name in (("cost", question.cost), ("gain", question.gain.removeprefix("-"))):
+        if name in OF_CUDA and not any(device.startswith("cuda") for device in devices):
+            message = f"{option}: {name} is measured on GPUs of CUDA alone; add --device cuda, or give memory_infer_mib"
+            raise InputError(message, "option-value")
+        if name == "energy_j" and is_here and not any(map(open_meter, devices)):
+            message = f"{option}: this machine has no energy meter that can be read (Linux may let only root read RAPL)"
+            raise InputError(f"{message}; give another {option}", "option-value")
+
+
 def _scored(store: Store) -> Scored:
     rows = store.all_rows()
     return by_network(rows.where(rows.numbers("ap_measured") == 1) if len(rows) else ())
@@ -196,6 +210,8 @@ def _set_up(
 ) -> tuple[tuple[Job, ...], SearchResult]:
     """The jobs of a space, and the result before any of them is measured."""
     listed, jobs = _listed(space, values, options)
+    if not jobs:  # whose devices are not known
+        _check_devices(question, {config.device or DEVICE for config in listed}, is_here=isinstance(host, _Here))
     configs, unstated = _with_gain(listed, question)
     found = host.runnable(
         configs,
@@ -280,9 +296,8 @@ def _why(row: Measurement, gain: str) -> str:
     """Why a row is not compared."""
     if value(row, gain) is None:
         return missing_gain(row, gain)
-    estimate = estimate_of(row)
-    split = estimate.split if estimate else row.ap_split
-    return f"its {noun(gain)} is of {split}; --split {split} compares those"
+    split, *_ = accuracy_groups([row], gain)
+    return f"its {noun(gain)} is of {split}; --split {shlex.quote(split)} compares those"
 
 
 def _with_accuracy(job: Job, row: Measurement) -> Job:

@@ -324,6 +324,16 @@ def test_report_writes_the_page(measured: Run) -> None:
     assert "yolo_v3-darknet53-320" in Path("page.html").read_text(encoding="utf-8")
 
 
+def test_the_page_of_a_large_run_shows_the_rows_that_matter(run: Run, monkeypatch: Any) -> None:
+    monkeypatch.setattr(measuring, "measure", bench)
+    for name in ("MAX_ROWS", "MIN_ROWS"):
+        monkeypatch.setattr(f"paretodet.report.selection.{name}", 1)
+    names = ("hf:d_fine-n", "ssd-mobilenet_v1-300", "yolo_v3-darknet53-320")  # the first beats the others
+    assert run("measure", *names, "--report", "page.html")[0] == 0
+    shown = Path("page.html").read_text(encoding="utf-8")
+    assert shown.count("<tr data-id=") == 1 and "1 of 3 rows" in shown
+
+
 @pytest.fixture
 def guest(tmp_path: Path) -> str:
     """A model in the working folder that detects one box; `late:make` breaks a rule of the contract."""

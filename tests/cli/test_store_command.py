@@ -1,7 +1,7 @@
 """`paretodet store copy`: rows come back whole, are added once, and bad input changes nothing."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import pytest
@@ -81,3 +81,31 @@ def test_bad_input_is_one_message_and_changes_nothing(run: Run, source: str, tar
     assert (code, out) == (2, "") and says in err and err.count("\n") == 1
     assert Path("there.jsonl").read_text() == '{"no": "row"}\n' and not Path("a.jsonl").exists()
     assert len(Store("paretodet.db").rows()) == 2
+
+
+def test_rows_are_read_while_they_are_written(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """So that a store may be larger than the memory."""
+    events = list[str]()
+
+    def contents(source: str) -> Iterator[dict[str, str]]:
+        for place in (1, 2, 1):
+            events.append(f"read {place}")
+            yield {"id": str(place)}
+
+    def write_lines(path: Path, texts: Iterable[str]) -> int:
+        before = len(events)
+        for text in texts:
+            events.append(f"written {json.loads(text)['id']}")
+        return sum(event.startswith("written") for event in events[before:])
+
+    monkeypatch.setattr("paretodet.sweep.transfer.contents", contents)
+    monkeypatch.setattr("paretodet.sweep.transfer.write_lines", write_lines)
+    code, out, _ = run("store", "copy", "paretodet.db", "a.jsonl", "--json")
+    assert code == 0 and (json.loads(out)["added"], json.loads(out)["duplicates"]) == (2, 1)
+    assert events == ["read 1", "written 1", "read 2", "written 2", "read 1"]
+
+
+def test_a_file_that_cannot_be_read_is_not_one_that_cannot_be_written(run: Run) -> None:
+    Path("folder.jsonl").mkdir()
+    code, out, err = run("store", "copy", "folder.jsonl", "a.jsonl")
+    assert code == 2 and out == "" and "[file-unreadable]" in err and not Path("a.jsonl").exists()

@@ -99,7 +99,10 @@ def test_what_is_not_on_every_machine_is_named_with_the_command() -> None:
         "fast": (True, {"a": NOT_MEASURED}),
         "slow": (False, {"b": NOT_MEASURED}),
     }
-    assert answer.commands == {"a": ("paretodet", "measure", "fast", "--patience", "10m")}
+    again = {"a": "fast", "b": "busy"}
+    assert answer.commands == {
+        machine: ("paretodet", "measure", name, "--patience", "10m") for machine, name in again.items()
+    }
     assert answered(*SMALL, *busy, include_invalid=True).choice.label == "busy"  # type: ignore[union-attr]
 
 

@@ -61,3 +61,9 @@ def test_any_name_is_read(names: list[str]) -> None:
     features = of_names(names)
     assert features.numbers.shape == (len(names), len(features.number_names))
     assert features.categories.shape == (len(names), len(features.category_names))
+
+
+def test_zero_is_no_size_and_neither_is_what_no_image_has() -> None:
+    features = of_names(["run-0", "run-1280", "run-640-0", "0", "a_0x320", f"run-{10**400}"])
+    sizes = np.exp(features.numbers[:, features.number_names.index("size")])
+    np.testing.assert_allclose(sizes, [np.nan, 1280, 640, np.nan, np.nan, np.nan])

@@ -118,6 +118,7 @@ def test_a_place_that_answers_nonsense_only_is_left(bench: Bench) -> None:
         ("hello(); sys.stdin.readline(); send(failed={'message': 'is busy', 'id': 'run-busy'})", "[run-busy]"),
         ("hello(); sys.stdin.readline(); send(failed={'message': 'odd', 'id': 'no-id'})", "[place-answer]"),
         ("send(hello={'version': __version__, 'protocol': PROTOCOL}); send(identity=4)", "which machine it is"),
+        ("hello(); sys.stdin.readline(); send(missing=4)", "bundles that it lacks"),
         ("while True: print('yes')", "no runner"),
     ],
 )

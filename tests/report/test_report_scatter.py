@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 
 from paretodet.frontier.pareto import pareto_frontier
 from paretodet.frontier.row_labels import row_labels
+from paretodet.report.families import family_of
 from paretodet.report.labels import GLYPH, Box, LabelRequest, place
-from paretodet.report.scatter import MAX_RADIUS, frontier_plane, notes, standings, work_plane
+from paretodet.report.scatter import MAX_RADIUS, Point, frontier_plane, lay_out, notes, standings, work_plane
 
 WIDTH = 600
 
@@ -51,6 +52,25 @@ def test_every_point_has_its_standing(rows):
     assert {row.id for row, _, _ in standings(found, row_labels(rows))} == {
         point.key for plane in (_plane(rows),) for point in (*plane.points, *plane.cost_only)
     }
+
+
+def _laid_out(*places):
+    points = [Point(key=f"{x} {y}", label="", family=family_of("ssd"), x=x, y=y) for x, y in places]
+    plane = lay_out(points, "Memory", "Gain", WIDTH, 11.5)
+    return plane, [plane.scale.to_px(*place) for place in places]
+
+
+def test_a_cost_that_is_not_above_zero_is_on_the_border():
+    plane, px = _laid_out((-3.0, 10.0), (0.0, 20.0), (5.0, 30.0), (50.0, 40.0))
+    assert 0 < plane.x_domain[0] < 5 and [x for x, _ in px[:2]] == [0, 0] < [x for x, _ in px[2:]]
+
+
+@pytest.mark.parametrize("gains", [(-900.0, -500.0, -20.0), (-0.3, -0.2, -0.1), (-90.0, -50.0, 2.0), (0.0, 0.4, 30.0)])
+def test_gains_of_either_sign_keep_their_order_inside_the_plot(gains):
+    plane, px = _laid_out(*((10.0 + place, gain) for place, gain in enumerate(gains)))
+    heights = [y for _, y in px]
+    assert plane.height >= heights[0] > heights[1] > heights[2] >= 0
+    assert plane.y_domain[0] < plane.y_domain[1] and (gains[2] > 0 or plane.y_domain[1] <= 0)
 
 
 def test_values_outside_the_domain_are_on_the_border(rows):

@@ -12,10 +12,11 @@ import pytest
 
 from paretodet.bench.job import Job, Plan
 from paretodet.errors import InputError
+from paretodet.frontier.dominance import SURE
 from paretodet.frontier.searched import Configuration, SearchResult
 from paretodet.records.measurement import Measurement
 from paretodet.records.store import Store
-from paretodet.report.search_chart import MEMBER, stairs_of
+from paretodet.report.search_chart import MEMBER, OFF, stairs_of
 from paretodet.report.search_page import SHOWN, search_page, stops, write_search_page
 from paretodet.report.searched import duration, endings, labels_of, search_json
 from toy_bench import Clock, ToyBench, started
@@ -108,6 +109,20 @@ def test_an_estimated_accuracy_says_so_wherever_it_stands(tmp_path: Path) -> Non
     data = data_of(search_page(found))
     texts = {member[0]: member[1] for member in data["moments"][-1]["members"]}
     assert texts["ssd-mobilenet_v1-300"] == "18.8" and texts[name].endswith("estimated")
+    hollow = re.findall(r'data-key="(\d+)" data-estimated=""', search_page(found))
+    assert [found.configurations[int(key)].expected.name for key in hollow] == [name]
+
+
+def test_a_known_accuracy_is_not_drawn_as_an_estimated_one(result: SearchResult) -> None:
+    assert "data-estimated=" not in search_page(result)
+
+
+def test_a_cost_as_the_gain_is_the_better_the_less_it_is(result: SearchResult) -> None:
+    less = replace(result, cost="memory_infer_mib", gain="-latency_ms_p50")  # half of the latency is the memory
+    marks = data_of(search_page(less))["moments"][-1]["marks"]
+    measured = sorted((x, y) for kind, x, y, *_ in (mark for mark in marks if mark[0] >= OFF))
+    heights = [y for _, y in measured]
+    assert heights == sorted(heights) and len({*heights}) > 3
 
 
 def test_a_page_is_written_and_one_of_nothing_is_refused(result: SearchResult, tmp_path: Path) -> None:
@@ -146,6 +161,18 @@ def test_a_large_space_draws_a_part_and_says_so(tmp_path: Path) -> None:
     assert len(html) < 3e6
     drawn = {int(key) for key in data["notes"]}
     assert {*large.members} <= drawn
+    hidden = [index for index in range(len(large)) if index not in drawn]
+    open_ = [index for index in hidden if large.standing.membership[index] > 1 - SURE]
+    assert re.search(rf"{len(hidden)} configurations are not drawn: {len(hidden) - len(open_)} surely beaten", html)
+    assert (f"{len(open_)} less likely" in html) == bool(open_)
+
+
+def test_what_is_not_predicted_is_not_called_beaten(tmp_path: Path) -> None:
+    early = searched(networks(40), tmp_path, minutes=0.3)
+    assert 0 < early.measured.sum() < 3
+    html, left = search_page(early), len(early) - int(early.measured.sum())
+    assert f"{left} configurations are not drawn: {left} not predicted yet." in html
+    assert f"{left} configurations were not measured and may be on the frontier: " in html
 
 
 def test_the_slider_moves_marks_and_members(result: SearchResult, opened: Callable[..., Any]) -> None:

@@ -205,3 +205,23 @@ def test_decisions_are_timed_for_a_gain_that_is_known_and_one_that_is_not(
     assert all(0 < row["cpu_s_median"] <= row["cpu_s_most"] for row in printed)
     kept = [json.loads(line) for line in out.read_text().splitlines()]
     assert [row.items() >= one.items() for row, one in zip(kept, printed, strict=True)] == [True, True]
+
+
+@pytest.mark.filterwarnings("error")
+def test_names_that_count_from_zero_are_replayed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lines = [f"run-{place},{30 + place % 7},{1 + place % 11},1" for place in range(900)]
+    (tmp_path / "table.csv").write_text("\n".join(["model,ap,ms,other_ms", *lines]))
+    replayed = result("replay", [str(tmp_path / "table.csv"), *WORDS, "--share", "0.01"], monkeypatch, capsys)
+    assert replayed["rows"] == 900 and 0 < replayed["hypervolume_pct_mean"] <= 100
+
+
+def test_no_rows_to_learn_from_are_refused(
+    file: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    benchmark = loaded(ROOT / "benchmarks" / "predict.py", monkeypatch)
+    monkeypatch.setattr(sys, "argv", ["predict.py", str(file), "--cost", "ms", "--name", "model", "--rows", "0"])
+    with pytest.raises(SystemExit) as ended:
+        benchmark.main()
+    assert ended.value.code == 2 and "0 of 108 rows" in capsys.readouterr().err

@@ -1,5 +1,6 @@
 """Runtimes and precisions become configs of every combination that can run; what is left out is one sentence each."""
 
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -207,3 +208,15 @@ def test_images_of_its_own_that_are_gone_leave_int8_out(tmp_path: Path) -> None:
     made = executions([mine], runtimes=(ORT,), precisions=("all",))
     assert [each.precision for each in made.configs] == [None]
     assert [sentence.startswith("calibration: ") for sentence in made.left_out] == [True]
+
+
+def test_a_source_whose_library_is_not_installed_is_refused_and_named_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "transformers", None)
+    names = (SSD, HUB, "hf:d_fine-s")
+    made = executions([CandidateConfig(name=name) for name in names], runtimes=("all",), refuse_absent=True)
+    assert {each.name for each in made.configs} == {SSD}
+    assert [each.config.name for each in made.refused if "transformers" in each.error.message] == [HUB, "hf:d_fine-s"]
+    (sentence,) = [each for each in made.left_out if "transformers" in each]
+    assert sentence == "hf:NAME needs transformers: pip install 'paretodet[transformers]'"
+    with pytest.raises(InputError, match="hf:NAME needs transformers"):
+        executions([CandidateConfig(name=HUB)], runtimes=("all",), refuse_absent=True)

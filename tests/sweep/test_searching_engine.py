@@ -9,13 +9,13 @@ from typing import Any
 import pytest
 
 from paretodet.bench.job import Job, Plan, Progress
-from paretodet.bench.machine import facts, fingerprint, versions
+from paretodet.bench.machine import Identity, facts, fingerprint, versions
 from paretodet.errors import InputError
 from paretodet.records.estimate import estimate_of
 from paretodet.records.measurement import Measurement
 from paretodet.records.row_id import with_id
 from paretodet.records.store import Store
-from paretodet.sweep.known import expected_rows, expected_seconds
+from paretodet.sweep.known import expected_rows, expected_seconds, features_of
 from paretodet.sweep.searching import check_answer, open_run
 from toy_bench import Clock, started
 
@@ -137,6 +137,41 @@ def test_an_interrupted_search_goes_on_from_the_store(store: Store) -> None:
     assert not {*more} & {*first} and store.rows()[-1].settings["search"]["finished"] == 45.0 + again()
     whole = later.result()
     assert {whole.configurations[index].expected.name for index in whole.members} == true_frontier(jobs)
+
+
+def test_the_time_of_a_session_counts_once_if_machines_join_it(store: Store) -> None:
+    jobs, clock = networks(), Clock()
+    search = started(store, jobs, clock)
+    rows = search.measure(Bench(clock), patience=60.0)
+    for _ in range(3):
+        next(rows)
+    search.admit({fingerprint(facts())})
+    assert search.spent == clock() == 35.0
+    host = Identity(machine="of several machines", versions=versions())
+    later = started(store, jobs, Clock(), host=host)
+    assert later.spent == 35.0 and not later.result().measured.any()
+    later.admit({fingerprint(facts())})
+    assert later.spent == 35.0 and later.result().measured.sum() == 3
+
+
+def test_a_time_that_is_too_short_for_what_is_left_says_so(store: Store) -> None:
+    clock, said = Clock(), list[str]()
+    bench = Bench(clock)
+
+    def said_in(minutes: float, jobs: list[Job]) -> list[str]:
+        said.clear()
+        list(started(store, jobs, clock, minutes=minutes, notify=said.append).measure(bench, patience=0.0))
+        return list(said)
+
+    jobs = networks()
+    (sentence,) = said_in(0.02, jobs)
+    assert sentence.startswith("Not measured") and "--minutes" in sentence and not bench.started
+    assert said_in(1.5, jobs) == []  # the same command goes on
+    assert len(said_in(0.02, jobs)) == 1
+    assert said_in(60, jobs) == [] == said_in(0.02, jobs)  # nothing is left
+    slow = network(640, 100, asked={"runtime": "aotinductor"})
+    (sentence,) = said_in(1, [*jobs[:3], slow])
+    assert "1 of 4" in sentence
 
 
 def test_rows_of_other_runs_count_from_the_beginning_and_those_of_other_machines_or_versions_do_not(
@@ -361,3 +396,11 @@ def test_a_space_that_is_measured_completely_needs_no_predictions(store: Store) 
     assert len(list(search.measure(Bench(clock), patience=60.0))) == 2
     result = search.result()
     assert result.members == [0, 1] and not result.undecided and result.standing.membership.tolist() == [1.0, 1.0]
+
+
+def test_a_count_of_zero_is_no_number_of_a_network_and_the_others_keep_their_logarithms() -> None:
+    rows = expected_rows(networks()[:2], {}, gain="ap", split=None)
+    features = features_of([replace(rows[0], macs=0, parameters=0), replace(rows[1], macs=10**9, parameters=10**6)])
+    found = dict(zip(features.number_names, features.numbers.T.tolist(), strict=True))
+    assert math.isnan(found["macs"][0]) and found["macs"][1] == pytest.approx(math.log(1e9))
+    assert math.isnan(found["parameters"][0]) and found["parameters"][1] == pytest.approx(math.log(1e6))

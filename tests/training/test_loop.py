@@ -1,5 +1,6 @@
 """The training loop: bit-exact after a kill, and detectors fit a batch."""
 
+import errno
 import json
 import os
 import signal
@@ -266,6 +267,43 @@ def test_a_lost_process_of_the_loader_is_explained_wherever_the_training_is(tmp_
 
     with pytest.raises(OutOfMemory):
         run(tmp_path, SHAPES["one stage"], 1, lose)
+
+
+class HungryBatches(Drawn):
+    """While the third batch is loaded, an error is raised."""
+
+    def __init__(self, error):
+        super().__init__()
+        self.error = error
+
+    def __iter__(self):
+        for number, batch in enumerate(super().__iter__()):
+            if number == 2:
+                raise self.error
+            yield batch
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        MemoryError("Unable to allocate 20.0 GiB for an array"),
+        RuntimeError("Caught _ArrayMemoryError in DataLoader worker process 0.\nOriginal Traceback"),
+        RuntimeError("unable to mmap 4096 bytes from file <unknown>: Cannot allocate memory (12)"),
+        OSError(errno.ENOMEM, os.strerror(errno.ENOMEM)),
+    ],
+)
+def test_too_little_memory_to_load_images_is_explained(tmp_path, error):
+    with pytest.raises(OutOfMemory) as caught:
+        go(tmp_path, batches=HungryBatches(error))
+    assert caught.value.id == "memory-out" and "--batch" in caught.value.message and "\n" not in caught.value.message
+    assert checkpoint.load(checkpoint.latest(tmp_path)).step == 2
+
+
+@pytest.mark.parametrize("error", [RuntimeError("a mistake in the code"), OSError(errno.EIO, "a broken disk")])
+def test_another_error_of_the_loader_is_not_one_of_memory(tmp_path, error):
+    with pytest.raises(type(error)) as caught:
+        go(tmp_path, batches=HungryBatches(error))
+    assert caught.value is error
 
 
 def test_batches_of_another_size_are_refused(tmp_path):

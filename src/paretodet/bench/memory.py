@@ -25,6 +25,7 @@ OUT_OF_MEMORY = (  # what libraries, and the sentence about a killed process, sa
     "alloc_failed",
     "bad_alloc",
     "can't allocate memory",
+    "cannot allocate memory",
     "failed to allocate memory",
     "memory ran out",
     "memoryerror",

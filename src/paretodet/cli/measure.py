@@ -160,9 +160,11 @@ def _finish(rows: "list[Measurement]", report: Path | None, json: bool, store: s
         note_all(failed)
         raise typer.Exit(1)
     if report:
-        from paretodet.report.page import write_page
+        from paretodet.report.page import COSTS, write_page
+        from paretodet.report.selection import for_page
 
-        note(f"The page is {write_page(rows, report, split=options.SPLIT)}.")
+        chosen = for_page(rows, COSTS, split=options.SPLIT)
+        note(f"The page is {write_page(chosen, report, split=options.SPLIT, total=len(rows))}.")
     _next(rows, store)
 
 

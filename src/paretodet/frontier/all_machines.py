@@ -12,7 +12,7 @@ from paretodet.frontier.probability import fit_probability
 from paretodet.frontier.ranked import Indices, RankedRows
 from paretodet.frontier.row_labels import row_labels
 from paretodet.frontier.values import GAINS, Floats, Mask, columns, comparable_group, estimated_accuracy, matches
-from paretodet.records.measurement import Measurement
+from paretodet.records.measurement import USABLE, VALIDITY, Measurement
 from paretodet.records.rows import Rows, encode
 
 SAME = (
@@ -21,6 +21,7 @@ SAME = (
 ASKED = ("runtime", "precision", "device", "batch", "threads", "score", "nms")  # entries of a job
 UNTRAINED = "random"  # weights whose hash differs between versions of the libraries, and whose cost does not
 NOT_MEASURED = "not measured"
+DISTURBED = tuple(name for name in VALIDITY if name not in (*USABLE, "error"))
 LACKING = "without a number that the budget needs"
 _Reasons = dict[tuple[str, tuple[object, ...]], str]
 
@@ -59,8 +60,8 @@ class NotEverywhere:
 class AllMachinesAnswer:
     """Candidates, best first: those that keep the budget by their goal, then the others by their probability.
 
-    So are those that are not everywhere. `commands` are the words that measure the ones of them that may fit, by the
-    fingerprint of the machine.
+    So are those that are not everywhere. `commands` are the words that measure the ones of them that may fit where they
+    were not measured or were disturbed, by the fingerprint of the machine.
     """
 
     budget: Budget
@@ -243,11 +244,11 @@ def _not_everywhere(checked: _Checked, on: Mapping[str, int], machines: Sequence
 
 
 def _commands(absent: Sequence[NotEverywhere]) -> dict[str, tuple[str, ...]]:
-    """By machine, the words that measure there what may fit and was not tried."""
+    """By machine, the words that measure there what may fit and was not tried, or was disturbed."""
     rows: dict[str, list[Measurement]] = {}
     for each in absent:
         for machine, why in each.missing.items():
-            if why == NOT_MEASURED and each.keeps:
+            if why in (NOT_MEASURED, *DISTURBED) and each.keeps:
                 rows.setdefault(machine, []).append(each.row)
     return {machine: remeasure_command(some, patient=True) for machine, some in sorted(rows.items())}
 

@@ -23,7 +23,8 @@ SCALES = {
 MULTIPLIERS = ("d", "w")  # the letters of depth and width: d33 is 0.33
 PART = re.compile(r"[^-/\s]+")
 LETTER_NUMBER = re.compile(r"(?<![a-z])(?!v\d)([a-z])(\d+(?:\.\d+)?)")
-BARE_NUMBER = re.compile(r"(?:(?<=[-_/\s])|^)(\d+)(?:x(\d+))?(?=[-_/\s]|$)")
+SIDE = r"(0*[1-9]\d{0,8})"  # of an image: above 0
+BARE_NUMBER = re.compile(rf"(?:(?<=[-_/\s])|^){SIDE}(?:x{SIDE})?(?=[-_/\s]|$)")
 SCALE_LETTER = re.compile(r"(?:(?<=[-_/\s])|(?<=\d))([ntsmlx])(?=[-_/\s]|$)")
 MAX_WORDS = 4
 
@@ -50,10 +51,11 @@ def of_names(
 ) -> Features:
     """The features of N configurations.
 
-    Numbers: the last one that stands alone is the `size` of the image (of 600x850 the geometric mean); a letter with
-    a number is a column of that letter (d and w, if a name has both, are depth and width as digits after the point; a
-    letter n, t, s, m, l or x states the two where they are missing). The rest are words, split at "-". `network` is
-    the whole name without the size, if several names share one. `known` adds columns of N numbers or N words each.
+    Numbers: the last one above 0 that stands alone is the `size` of the image (of 600x850 the geometric mean); a letter
+    with a number is a column of that letter (d and w, if a name has both, are depth and width as digits after the
+    point; a letter n, t, s, m, l or x states the two where they are missing). The rest are words, split at "-".
+    `network` is the whole name without the size, if several names share one. `known` adds columns of N numbers or N
+    words each.
     """
     sizes, networks = zip(*(_size(name.lower()) for name in names), strict=True) if names else ((), ())
     read = [_read(network) for network in networks]

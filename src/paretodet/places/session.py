@@ -40,8 +40,9 @@ class RunnerSession:
         self._check_version(self._hello())
         answer = self._expect("identity")
         try:
-            self.identity = Identity(machine=str(answer["machine"]), versions=dict(answer["versions"]))
-        except (KeyError, TypeError, ValueError):
+            versions = {str(library): str(version) for library, version in answer["versions"].items()}
+            self.identity = Identity(machine=str(answer["machine"]), versions=versions)
+        except (AttributeError, KeyError, TypeError):
             raise self._nonsense("it does not say which machine it is") from None
 
     def measure(self, request: Request, *, run: str, finished: frozenset[str]) -> Iterator[Mapping[str, Any]]:
@@ -77,9 +78,11 @@ class RunnerSession:
         """The bundles of a request by their SHA-256, after those that the machine lacks were copied."""
         bundles = bundles_of(request)
         self._send({"bundles": list(bundles)})
-        for sha in self._expect("missing"):
-            if sha in bundles:
-                self._channel.copy(bundles[sha], sha)
+        if not isinstance(missing := self._expect("missing"), list):
+            raise self._nonsense("it does not list the bundles that it lacks")
+        for sha, folder in bundles.items():
+            if sha in missing:
+                self._channel.copy(folder, sha)
         return bundles
 
     def _until_end(self) -> Iterator[Mapping[str, Any]]:

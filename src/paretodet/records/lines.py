@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from paretodet.errors import InputError, words
+from paretodet.errors import FileError, InputError, words
 from paretodet.records.row_id import validated
 from paretodet.records.sql_rows import StoreError
 from paretodet.writing import written
@@ -30,7 +30,7 @@ def write_lines(path: Path, texts: Iterable[str]) -> int:
     try:
         with written(path) as temporary, temporary.open("w", encoding="utf-8", newline="\n") as file:
             return sum(1 for text in texts if file.write(f"{text}\n"))
-    except StoreError:  # the texts are read from a damaged store
+    except FileError:  # the texts are read from a damaged store, or a file that cannot be read
         raise
     except OSError as error:
         raise StoreError(f"cannot write {path}: {error.strerror or error}", "output-unwritable") from error

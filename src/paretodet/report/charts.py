@@ -190,10 +190,10 @@ def round_steps(domain: tuple[float, float], *, limit: int = 7) -> list[float]:
 
 
 def on_axes(plane: ScatterPlot, style: DrawingStyle, inside: Iterable[str]) -> Drawing:
-    """Elements in px of the plot, with its axes, ticks and titles."""
+    """Elements in px of the plot, with its axes, ticks and titles. A cost with a minus sign has ticks without it."""
     frame = _frame(
         [(plane.scale.to_px(tick, plane.y_domain[0])[0], f"{tick:,.10g}") for tick in _cost_ticks(plane, style)],
-        [(plane.scale.to_px(plane.x_domain[0], tick)[1], f"{tick:g}") for tick in round_steps(plane.y_domain)],
+        [(plane.scale.to_px(plane.x_domain[0], tick)[1], f"{abs(tick):g}") for tick in round_steps(plane.y_domain)],
         size=(plane.width, plane.height), titles=(plane.x_title, plane.y_title), style=style,
     )  # fmt: skip
     body = moved(frame + "".join(inside), x=LEFT, y=_HEAD)

@@ -224,7 +224,7 @@ def lay_out(plotted: Sequence[Point], x_title: str, y_title: str, width: int, ro
     """The plot of points, `width` px wide, with its domains, its staircase and the labels that have room."""
     points, cost_only = [p for p in plotted if p.y is not None], [p for p in plotted if p.y is None]
     height = round(min(520, max(300, width * 0.56)))
-    x_domain = _log_domain([x for p in plotted for x in (p.x, p.x_low, p.x_high) if x])
+    x_domain = _log_domain([x for p in plotted for x in (p.x, p.x_low, p.x_high) if x and x > 0])
     y_domain = _linear_domain([y for p in points for y in (p.y, p.y_low, p.y_high) if y is not None])
     scale = Scale(x_domain=x_domain, y_domain=y_domain, width=width, height=height)
     stairs = _staircase(points, x_domain[1])
@@ -253,6 +253,8 @@ def _log_domain(values: Sequence[float]) -> tuple[float, float]:
 def _linear_domain(values: Sequence[float]) -> tuple[float, float]:
     low, high = min(values, default=0.0), max(values, default=100.0)
     margin = max(0.08 * (high - low), 1.0)
+    if high < -low:  # costs with a minus sign
+        return low - margin, max(high, min(0.0, high + margin))
     return max(0.0, low - margin), high + margin
 
 

@@ -45,7 +45,10 @@ def _mark(point: Point, plane: ScatterPlot, style: DrawingStyle) -> str:
     bar = element("path", class_="interval", d=f"M{ends[0]:.1f} {y:.1f}H{ends[1]:.1f}")
     shape = symbol(point.family, area, class_="point", transform=at(x, y))
     kind = MEMBER if point.on_frontier else OFF if point.x_low is not None else BEATEN
-    return group([bar, shape], class_=f"mark kind-{kind}", data_key=point.key, stroke=tone, fill=tone)
+    guess = "" if point.estimated else None
+    return group(
+        [bar, shape], class_=f"mark kind-{kind}", data_key=point.key, data_estimated=guess, stroke=tone, fill=tone
+    )
 
 
 def _labels(plane: ScatterPlot, style: DrawingStyle) -> Sequence[str]:

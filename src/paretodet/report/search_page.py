@@ -18,7 +18,7 @@ from paretodet.report.charts import AXIS
 from paretodet.report.document import render
 from paretodet.report.drawing import DrawingStyle, points
 from paretodet.report.families import family_of
-from paretodet.report.formats import QUANTITIES, few, plural, probability
+from paretodet.report.formats import QUANTITIES, few, listed, plural, probability
 from paretodet.report.scatter import LABEL_FONT, Point, ScatterPlot, lay_out, place_labels
 from paretodet.report.search_chart import BEATEN, HIDDEN, MEMBER, OFF, OPEN, search_chart, stairs_of
 from paretodet.report.theme import by_property
@@ -73,7 +73,7 @@ def search_page(result: SearchResult) -> str:
         alt=f"{_titles(result)[1]} against {_titles(result)[2].lower()}; the frontier is listed beside the chart.",
         caption=_caption(result, shown),
         members=_members(moments[-1], labels),
-        spared=[*searched.spared(result, labels), *searched.avoided(result)],
+        spared=[*_open(result, labels), *searched.spared(result, labels), *searched.avoided(result)],
         table=_table(result, labels),
         more=max(0, len(result.spared) - LISTED),
         failed=[f"{label}: {reason}." for label, reason in searched.failures(result, labels)],
@@ -156,6 +156,7 @@ def _plane(result: SearchResult, shown: Sequence[int], labels: Sequence[str]) ->
                 y=gain.point,
                 x_low=cost.low / scale if measured else None,
                 x_high=cost.high / scale if measured else None,
+                estimated=bool(result.estimated[index]),
                 on_frontier=index in members,
             )
         )
@@ -224,9 +225,31 @@ def _note(result: SearchResult, labels: Sequence[str], index: int) -> list[tuple
 
 
 def _caption(result: SearchResult, shown: Sequence[int]) -> str:
-    hidden = len(result) - len(shown) - len(result.failed)
-    rest = f" {plural(hidden, 'configuration')} that are surely beaten are not drawn." if hidden > 0 else ""
-    return f"Filled: measured. Hollow: predicted. Pale: surely beaten. Bars: 95 % intervals.{rest}"
+    guess = " Hollow with a solid bar: measured, with an estimated AP." if result.estimated[list(shown)].any() else ""
+    rest = _hidden(result, shown)
+    return f"Filled: measured. Hollow: predicted.{guess} Pale: surely beaten. Bars: 95 % intervals.{rest}"
+
+
+def _hidden(result: SearchResult, shown: Sequence[int]) -> str:
+    """How many configurations that can be measured are not drawn, and why."""
+    hidden = ~result.now.excluded
+    hidden[list(shown)] = False
+    beaten, predicted = result.standing.membership <= 1 - SURE, np.isfinite(result.standing.cost.point)
+    reasons = {
+        "surely beaten": hidden & predicted & beaten,
+        "less likely to be on the frontier than these": hidden & predicted & ~beaten,
+        "not predicted yet": hidden & ~predicted,
+    }
+    parts = [f"{count:,} {why}" for why, mask in reasons.items() if (count := int(mask.sum()))]
+    are = "is" if hidden.sum() == 1 else "are"
+    return f" {plural(int(hidden.sum()), 'configuration')} {are} not drawn: {listed(parts)}." if parts else ""
+
+
+def _open(result: SearchResult, labels: Sequence[str]) -> Iterator[str]:
+    """Which configurations may be on the frontier and were not measured, the most probable first."""
+    if ranked := sorted(result.candidates, key=lambda index: -result.standing.membership[index]):
+        count = f"{plural(len(ranked), 'configuration')} {'was' if len(ranked) == 1 else 'were'} not measured"
+        yield f"{count} and may be on the frontier: {few([labels[index] for index in ranked])}."
 
 
 def _table(result: SearchResult, labels: Sequence[str]) -> list[list[str]]:

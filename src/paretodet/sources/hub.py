@@ -12,6 +12,8 @@ from paretodet.sources.published import PUBLISHED
 from paretodet.sources.source import Source
 from paretodet.transforms.resize_policy import FITS
 
+LIBRARIES = {"transformers": "transformers"}
+
 
 class Hub(Source):
     """A DETR-like detector, its queries always full: random weights cost what trained ones do."""
@@ -29,12 +31,15 @@ class Hub(Source):
             near = difflib.get_close_matches(name, PUBLISHED, n=3, cutoff=0)
             raise UnknownName(f"{name!r} is no model of the hub known here; the nearest: {', '.join(near)}")
 
+    def require(self) -> None:
+        require("hf:NAME", LIBRARIES)
+
     def published(self, name: str) -> tuple[PublishedAP, ...]:
         return PUBLISHED.get(name, ())
 
     def load(self, config: CandidateConfig) -> TorchNetwork:
         self.check(config.name)
-        require(config.name, {"transformers": "transformers"})
+        require(config.name, LIBRARIES)
         from paretodet.sources.hub_network import hub_network
 
         return hub_network(

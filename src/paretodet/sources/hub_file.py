@@ -6,6 +6,7 @@ from paretodet.config import EXECUTION, CandidateConfig
 from paretodet.errors import InputError
 from paretodet.extras import require
 from paretodet.network import TorchNetwork
+from paretodet.sources.hub import LIBRARIES
 from paretodet.sources.hub_config import CONFIG, HubConfig, read_config
 from paretodet.sources.source import Source
 from paretodet.transforms.resize_policy import FITS, ResizePolicy, ShortSide, with_sampling
@@ -27,6 +28,9 @@ class HubConfigFile(Source):
     def check(self, name: str) -> None:
         read_config(Path(name))
 
+    def require(self) -> None:
+        require(CONFIG, LIBRARIES)
+
     def resolve(self, config: CandidateConfig) -> CandidateConfig:
         """Raises InputError if neither the options nor the image processor say how images are fitted."""
         _fit(read_config(Path(config.name)), config)
@@ -40,7 +44,7 @@ class HubConfigFile(Source):
         if found.data["model_type"] in FLOAT_ONLY and config.precision not in (None, "fp32"):
             message = f"precision: {found.data['model_type']} runs in fp32 only, got {config.precision}"
             raise InputError(message, "option-unsupported")
-        require(config.name, {"transformers": "transformers"})
+        require(config.name, LIBRARIES)
         if found.needs_timm:
             require(config.name, {"timm": "timm,transformers"})
         from paretodet.sources.hub_network import config_network

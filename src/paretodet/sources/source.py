@@ -28,6 +28,10 @@ class Source(ABC):
         """Raises UnknownName with the nearest names, or ValueError, if no candidate can have this name."""
         return None
 
+    def require(self) -> None:
+        """Raises MissingExtra if a library that all of its names need is not installed."""
+        return None
+
     def published(self, name: str) -> tuple[PublishedAP, ...]:
         """The published accuracy of this candidate."""
         return ()

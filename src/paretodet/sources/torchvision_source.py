@@ -12,6 +12,7 @@ from paretodet.sources.published import TORCHVISION
 from paretodet.sources.source import Source
 from paretodet.sources.torchvision_models import PREFIX
 
+LIBRARIES = {"torchvision": "torchvision"}
 OURS = ("runtime", "precision")  # options of networks that a runtime of ours executes
 
 
@@ -31,6 +32,9 @@ class Torchvision(Source):
             near = difflib.get_close_matches(name, TORCHVISION, n=3, cutoff=0)
             raise UnknownName(f"{name!r} is no detector of torchvision known here; the nearest: {', '.join(near)}")
 
+    def require(self) -> None:
+        require("tv:NAME", LIBRARIES)
+
     def published(self, name: str) -> tuple[PublishedAP, ...]:
         return TORCHVISION.get(name, ())
 
@@ -43,7 +47,7 @@ class Torchvision(Source):
 
     def load(self, config: CandidateConfig) -> Candidate:
         self.check(config.name)
-        require(config.name, {"torchvision": "torchvision"})
+        require(config.name, LIBRARIES)
         from paretodet.sources.torchvision_candidate import TorchvisionCandidate
 
         return TorchvisionCandidate(

@@ -47,11 +47,11 @@ def executions(
 
     One runtime and one precision are set as they are. Of several runtimes, one that cannot run a config is refused: it
     does not take such networks, cannot use the device or, under "all", is not installed; with `refuse_absent`, one that
-    is named too, also if it is the only one. A precision that a runtime
-    does not have is left out, and under "all" int8 if there are no images to calibrate it on, which are those of the
-    folder `calibration`. Candidates that run themselves have no runtime. Raises ValueError for a runtime that does not
-    exist, MissingExtra for one that is named and not installed, InputError if nothing is left, or nothing in int8 where
-    a folder is given.
+    is named too, also if it is the only one. A config whose source needs a library that is not installed is refused as
+    well. A precision that a runtime does not have is left out, and under "all" int8 if there are no images to calibrate
+    it on, which are those of the folder `calibration`. Candidates that run themselves have no runtime. Raises
+    ValueError for a runtime that does not exist, MissingExtra for one that is named and not installed, InputError if
+    nothing is left, or nothing in int8 where a folder is given.
     """
     if len(runtimes) < 2 and len(precisions) < 2 and ALL not in (*runtimes, *precisions) and not refuse_absent:
         given = {"runtime": [*runtimes, None][0], "precision": [*precisions, None][0]}
@@ -99,6 +99,8 @@ class _Grid:
 
     def of(self, config: CandidateConfig) -> Iterator[CandidateConfig]:
         source = source_of(config.name)
+        if self._lacks_library(config, source):
+            return
         form = source.form_of(config)
         if form is None:
             asked = () if ALL in self.precisions else self.precisions
@@ -113,6 +115,16 @@ class _Grid:
             for precision in self._precisions(kind, config, source):
                 stated = None if precision == DEFAULT else precision
                 yield _changed(config, self.calibration, runtime=kind.name, precision=stated)
+
+    def _lacks_library(self, config: CandidateConfig, source: Source) -> bool:
+        """Whether the library of its source is not installed, so that the config is refused."""
+        try:
+            source.require()
+        except MissingExtra as error:
+            self.refused[config] = error
+            self._leave_out(error.message)
+            return True
+        return False
 
     def _kinds(self, config: CandidateConfig, form: str) -> list[type[Runtime]]:
         """The wanted runtimes. Raises ValueError for a name that is none."""

@@ -96,8 +96,8 @@ def features_of(rows: Sequence[Measurement]) -> Features:
     """What predictions read of expected rows: names, counts, and how they are executed."""
     names = [parsed(row.name) for row in rows]
     numbers: dict[str, Sequence[float | str | None]] = {
-        "macs": [row.macs for row in rows],
-        "parameters": [row.parameters for row in rows],
+        "macs": [row.macs or None for row in rows],  # a 0 has no logarithm
+        "parameters": [row.parameters or None for row in rows],
         "layers": [_layers(row) for row in rows],
         "moved": [_moved(row) for row in rows],
         "side": [math.sqrt(row.height * row.width) if row.height and row.width else None for row in rows],

@@ -1,6 +1,7 @@
 """Searches a space for its frontier: measures one configuration, commits its row, and decides what to measure next."""
 
 import json
+import math
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
@@ -166,6 +167,8 @@ class Search:
 
     def __post_init__(self) -> None:
         self._times = ExpectedSeconds.of([each.expected for each in self.empty.configurations])
+        earlier = (_timed(row) for row in self.store.rows(run=self.run))
+        self._before = max((float(when["finished"]) for when in earlier if when), default=0.0)
         self.admit({self.host.machine})
 
     def admit(self, machines: Collection[str]) -> None:
@@ -174,9 +177,8 @@ class Search:
             known = self._found[index].row if index in self._found else None
             if known and known.machine not in machines and known.processes >= row.processes:
                 continue
-            when: Mapping[str, Any] = row.settings.get(SETTING, {})
+            when = _timed(row)
             finished = float(when["finished"]) if when and row.run == self.run else 0.0
-            self._before = max(self._before, finished)
             self._add(index, row, seconds=when.get("seconds"), finished=finished)
 
     @property
@@ -202,7 +204,8 @@ class Search:
         work. A team has a task for each of its machines; what is lost with a machine is asked for again.
         """
         team = bench if isinstance(bench, Team) else _Alone(bench, self.clock)
-        running, asks = set[int](), True  # whether something may be left to measure beside what is running
+        running, begun = set[int](), False
+        asks = True  # whether something may be left to measure beside what is running
         while True:
             while asks and team.is_free():
                 if (task := self._next(running, patience)) is None:
@@ -210,7 +213,9 @@ class Search:
                 else:
                     running.add(task.place)
                     team.begin(task)
+                    begun = True
             if not running and (not asks or self._now >= self.budget):
+                self._tell_of_short_time(begun)
                 return
             event = team.event()
             asks = asks or event is not None
@@ -220,6 +225,16 @@ class Search:
                 running.remove(event.task.place)
                 if (row := self._received(event)) is not None:
                     yield row
+
+    def _tell_of_short_time(self, begun: bool) -> None:
+        """Says what the shortest measurement takes, if a session like this one could not begin what is left."""
+        known = self.result()
+        left = known.seconds[[index for index in known.undecided if not known.measured[index]]]
+        if not left.size or (begun and left.min() <= self.budget):
+            return
+        shortest = f"the shortest of them is expected to take {math.ceil(left.min())} s, more than was left of the time"
+        count = f"{left.size:,} of {len(known):,}"
+        self.notify(f"Not measured, and maybe on the frontier: {count}; {shortest}; give more --minutes.")
 
     def progress(self, measuring: Progress) -> None:
         """Sends what the bench does, with the number of decided memberships and the time that is left."""
@@ -325,6 +340,12 @@ def check_answer(row: Measurement, job: Job, artifact: str | None) -> None:
     if artifact and row.error is None and row.artefact != artifact:
         digests = f"{row.artefact[:12] or 'none'}, that of an earlier row is {artifact[:12]}"
         raise InputError(f"the hash of its artifact is {digests}", "row-invalid")
+
+
+def _timed(row: Measurement) -> Mapping[str, Any]:
+    """When a search measured a row, as in `SETTING`; empty for the rows of others."""
+    when: Mapping[str, Any] = row.settings.get(SETTING, {})
+    return when
 
 
 def _failure(row: Measurement, fields: Sequence[str]) -> str | None:

@@ -1,6 +1,7 @@
 """Copies rows between stores and files of JSON lines."""
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 from paretodet.errors import InputError
@@ -25,9 +26,18 @@ def copy_rows(source: str, target: str) -> ImportCounts:
     rows = contents(source)
     if not is_lines(target):
         return Store(target).add(rows)
-    texts = [(row["id"], canonical(row)) for row in rows]
-    added = write_lines(Path(target), dict(texts).values())
-    return ImportCounts(added=added, duplicates=len(texts) - added)
+    copied, read = set[str](), 0
+
+    def texts() -> Iterator[str]:
+        nonlocal read
+        for row in rows:
+            read += 1
+            if row["id"] not in copied:
+                copied.add(row["id"])
+                yield canonical(row)
+
+    added = write_lines(Path(target), texts())  # one by one: all rows may be more than the memory holds
+    return ImportCounts(added=added, duplicates=read - added)
 
 
 def _check(source: str, target: str) -> None:

@@ -19,6 +19,7 @@ from paretodet.training.inputs import BatchStream, LabeledBatch, split_batch
 from paretodet.training.memory import (
     MemoryForecast,
     advice,
+    explain_loading,
     explain_lost_worker,
     explain_out_of_memory,
     forecast,
@@ -129,7 +130,8 @@ def training_loop(
     source, estimate = _parts(batches, recipe, group), None
     while trainer.step < recipe.steps:
         began = perf_counter()
-        batch = next(source)
+        with explain_loading(group.share(recipe.batch)):
+            batch = next(source)
         waited = perf_counter() - began
         if estimate is None:
             estimate = _estimate_memory(trainer, batch[0], emit, batches.mixed)

@@ -100,6 +100,14 @@ def explain_out_of_memory(estimate: MemoryForecast, recipe: Recipe, group: Proce
         yield
 
 
+@contextmanager
+def explain_loading(images: int) -> Iterator[None]:
+    """Turn an error of an allocator while a batch of images is loaded into an OutOfMemory that says what to change."""
+    remedy = "use a smaller --batch or canvas, fewer --workers, or make the largest images of the data smaller"
+    with _as_out_of_memory(f"a batch of {images} images cannot be loaded; {remedy}; the checkpoints are unchanged"):
+        yield
+
+
 def _growth(trainer: Trainer, batch: LabeledBatch, mixed: bool) -> float:
     """The area of the largest canvas of the training over that of the batch's: there may be several canvases, and
     landscape and portrait images may share one.
@@ -156,7 +164,7 @@ def explain_lost_worker() -> Iterator[None]:
 def _as_out_of_memory(sentence: str) -> Iterator[None]:
     try:
         yield
-    except (MemoryError, RuntimeError) as error:
+    except (MemoryError, OSError, RuntimeError) as error:
         if isinstance(error, MemoryError | torch.OutOfMemoryError) or ran_out_of_memory(str(error)):
             raise OutOfMemory(f"out of memory: {sentence}") from error
         raise
