@@ -478,7 +478,10 @@ def test_blood_cells_are_learned(data_folder, tmp_path):
 def test_recipes_by_kind():
     assert make_recipe("quick", NAME, steps=100).schedule.then.steps == 100
     whole = make_recipe("published", NAME)
-    assert make_recipe("published", NAME, batch=4) == replace(whole, batch=4) and whole.batch == 32
+    small = make_recipe("published", NAME, batch=4)
+    assert small == replace(whole, batch=4, assumption=small.assumption) and whole.batch == 32
+    assert small.assumption.startswith(f"{whole.assumption}; its learning rate is that of updates of 32 images")
+    assert make_recipe("published", NAME, batch=32) == whole
     cut = make_recipe("published", NAME, steps=500)
     assert cut.ema == Ema(decay=0.9999, ramp=True) and whole.ema == Ema(decay=0.9999)
     assert (
