@@ -116,6 +116,26 @@ def test_a_training_keeps_what_its_initial_weights_say_of_their_detector(tmp_pat
     assert found == files.WeightsMetadata(name=NAME, **form)
 
 
+def test_the_weights_of_a_checkpoint_open_and_start_a_training(trained, drawn, tmp_path):
+    path = trained[0].checkpoint / "weights.safetensors"
+    assert open_candidate(str(path)).name == open_candidate(str(trained[0].weights)).name
+    _, messages, _ = run_train(drawn, tmp_path / "run", weights=path, steps=1)
+    assert messages[0] == f"Initialized from {path}, all tensors."
+    with pytest.raises(CheckpointError) as error:
+        run_train(drawn, tmp_path / "run", weights=trained[0].weights, steps=1)
+    assert str(latest(tmp_path / "run/checkpoints") / "weights.safetensors") in error.value.message
+
+
+def test_a_folder_of_weights_is_refused_with_its_file(trained, drawn, tmp_path):
+    for folder in (trained[0].folder, trained[0].checkpoint):
+        with pytest.raises(InputError) as error:
+            run_train(drawn, tmp_path / "run", weights=folder)
+        assert error.value.id == "file-missing" and str(folder / "weights.safetensors") in error.value.message
+    with pytest.raises(InputError) as error:
+        run_train(drawn, tmp_path / "run", weights=Path())
+    assert error.value.id == "file-missing"
+
+
 def test_weights_of_another_detector_are_refused(trained):
     with pytest.raises(safe.WeightsError, match=f"weights.safetensors: weights of {NAME}, not of yolo_v3_tiny-416"):
         open_candidate("yolo_v3_tiny-416", weights=trained[0].weights)
@@ -478,7 +498,10 @@ def test_blood_cells_are_learned(data_folder, tmp_path):
 def test_recipes_by_kind():
     assert make_recipe("quick", NAME, steps=100).schedule.then.steps == 100
     whole = make_recipe("published", NAME)
-    assert make_recipe("published", NAME, batch=4) == replace(whole, batch=4) and whole.batch == 32
+    small = make_recipe("published", NAME, batch=4)
+    assert small == replace(whole, batch=4, assumption=small.assumption) and whole.batch == 32
+    assert small.assumption.startswith(f"{whole.assumption}; its learning rate is that of updates of 32 images")
+    assert make_recipe("published", NAME, batch=32) == whole
     cut = make_recipe("published", NAME, steps=500)
     assert cut.ema == Ema(decay=0.9999, ramp=True) and whole.ema == Ema(decay=0.9999)
     assert (

@@ -136,7 +136,7 @@ ErrorId = Literal[
     "processes-unfit",  # the processes and the environment contradict each other: start them with torchrun
     "memory-out",  # the memory is too small: use the smaller passes or the options that the message states
     "tracker-failed",  # a tracker of --track cannot start: start its server, log in to it, or leave it out
-    "training-diverged",  # the loss is not finite: lower the learning rate, or check the named images
+    "training-diverged",  # the loss is not finite: check the named images, or use --recipe quick or --precision fp32
     "checkpoint-damaged",  # a checkpoint is not complete: delete it, training resumes from the one before
     "checkpoint-other",  # a checkpoint belongs to another training or version: name a new folder
     # Measuring

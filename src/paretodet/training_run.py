@@ -4,6 +4,7 @@ Calling `train` again with the same folder resumes from the newest checkpoint th
 
 - `run.json`: the configuration, the data, the versions and the machine;
 - `log.jsonl` and TensorBoard's event files: the metrics;
+- `.tracking-id`: by which another tracker finds the run on a resume;
 - `checkpoints/`;
 - `samples/`: images with the detections of each validated checkpoint. They are validation images, or training images
   if there are no validation labels;
@@ -154,7 +155,7 @@ class TrainingRun:
                 detector,
                 self.batches,
                 recipe=self.config.recipe,
-                checkpoints=CheckpointPolicy(folder=self.folder / CHECKPOINTS, every=self.schedule.interval),
+                checkpoints=self._checkpoints,
                 listener=on_event,
                 device=self.options.device,
                 group=self.group,
@@ -195,6 +196,12 @@ class TrainingRun:
             tracker.close()
         except Exception as error:
             self.notify(f"{type(tracker).__name__} was not closed, its last metrics may be missing: {error}.")
+
+    @property
+    def _checkpoints(self) -> CheckpointPolicy:
+        return CheckpointPolicy(
+            folder=self.folder / CHECKPOINTS, every=self.schedule.interval, metadata=files.header(self.metadata)
+        )
 
     @property
     def _starts_anew(self) -> bool:

@@ -280,3 +280,13 @@ def test_areas_are_those_that_the_original_is_scored_by(tmp_path):
         assert areas(tmp_path / f"{form}-clean") == areas(tmp_path / form)
     assert 600 < areas(tmp_path / "yolo")[0] < 800 and areas(tmp_path / "yolo")[1] == 32 * 24
     assert 100 < areas(tmp_path / "coco")[0] < 140 and areas(tmp_path / "coco")[1:3] == [7, 16 * 20]
+
+
+def test_the_split_that_keeps_an_image_may_have_capitals(tmp_path):
+    folder = SOUND["voc"](tmp_path / "set")
+    for split in ("train", "val"):
+        path = folder / "ImageSets/Main" / f"{split}.txt"
+        path.rename(path.with_name(f"{split.title()}.txt"))
+    shutil.copy(folder / "JPEGImages/val4.jpg", folder / "JPEGImages/train3.jpg")
+    _, done = cleaned(folder, tmp_path / "clean")
+    assert {each.file.name: each.text for each in done.left_out} == {"train3.jpg": "Val has a copy of it"}

@@ -7,6 +7,7 @@ import pytest
 from PIL import Image
 from rich.console import Console
 
+from labeled_sets import SOUND
 from paretodet.labels.lint.clean import write_clean
 from paretodet.labels.lint.examine import examine
 from paretodet.report.examined import caution, cleaned_lines, findings_table, headline, next_steps, small_boxes, summary
@@ -106,3 +107,12 @@ def test_no_next_steps_without_an_examination(tmp_path: Path, folder: Path) -> N
     settings.write_text(settings.read_text().replace("images/val", "images/nowhere"))
     found = examine(folder)
     assert found.status == 2 and next_steps(found, None) == []
+
+
+@pytest.mark.parametrize(("names", "option"), [(("trainval", "Test"), ("--data-split", "trainval")), (("a", "b"), ())])
+def test_the_next_step_names_the_split_if_training_holds_others_out(tmp_path: Path, names: Any, option: Any) -> None:
+    folder = SOUND["voc"](tmp_path / "set")
+    for split, name in zip(("train", "val"), names, strict=True):
+        path = folder / "ImageSets/Main" / f"{split}.txt"
+        path.rename(path.with_name(f"{name}.txt"))
+    assert next_steps(examine(folder), None)[0][4:] == option

@@ -133,6 +133,12 @@ def test_a_damaged_checkpoint_is_refused(tmp_path, damage, message):
     assert "format is 99" in message or f"the newest other checkpoint is {first}" in str(error.value)
 
 
+def test_a_checkpoint_that_another_machine_alone_has_is_no_damaged_one(tmp_path):
+    with pytest.raises(CheckpointError) as error:
+        checkpoint.load(tmp_path / "step-00000001")
+    assert error.value.id == "file-missing" and str(tmp_path) in error.value.message
+
+
 def test_another_detector_is_refused_by_its_fields(tmp_path):
     path = checkpoint.save(tmp_path, snapshot(1))
     other = spec(NAME)
@@ -159,6 +165,16 @@ def test_a_recipe_of_another_length_has_another_assumption_and_is_resumed(tmp_pa
     checkpoint.refuse_others(path, checkpoint.load(path), SPEC, to_data(longer))
     with pytest.raises(CheckpointError, match=r"recipe.frozen: saved \[\], requested \['backbone.'\]"):
         checkpoint.refuse_others(path, checkpoint.load(path), SPEC, to_data(replace(longer, frozen=("backbone.",))))
+
+
+def test_the_data_may_be_renamed_but_not_changed(tmp_path):
+    """On another machine a folder may have another name."""
+    path = checkpoint.save(tmp_path, snapshot(1)._replace(data={"name": "cells", "sha256": "ab"}))
+    kept = checkpoint.load(path)
+    checkpoint.refuse_others(path, kept, SPEC, RECIPE, {"name": "blood", "sha256": "ab"})
+    with pytest.raises(CheckpointError, match=r"data.name: saved cells.*data.sha256: saved ab") as error:
+        checkpoint.refuse_others(path, kept, SPEC, RECIPE, {"name": "blood", "sha256": "cd"})
+    assert error.value.id == "checkpoint-other"
 
 
 @pytest.mark.parametrize("mask", [0o022, 0o027])

@@ -1,6 +1,8 @@
 """Metrics of a training: means over updates, each recorded once even after crashes."""
 
 import json
+import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -96,6 +98,16 @@ def test_a_missing_log_has_no_lines(tmp_path):
 def test_a_run_key_does_not_show_the_path(tmp_path):
     assert run_key(tmp_path) == run_key(tmp_path / "." / "x" / "..") != run_key(tmp_path / "x")
     assert str(tmp_path).strip("/").split("/")[0] not in run_key(tmp_path)
+
+
+def test_a_run_key_is_that_of_the_folder_and_not_of_its_path(tmp_path):
+    """In containers on two machines both trainings have the same path."""
+    first = run_key(tmp_path / "run")
+    assert run_key(Path(shutil.copytree(tmp_path / "run", tmp_path / "copy"))) == first
+    shutil.rmtree(tmp_path / "run")
+    assert run_key(tmp_path / "run") != first
+    (tmp_path / "run" / ".tracking-id").write_text("a' or b")
+    assert re.fullmatch("[0-9a-f]{16}", run_key(tmp_path / "run"))
 
 
 def test_tensorboard_files_have_what_was_recorded(tmp_path):

@@ -14,7 +14,12 @@ TrainOut = Annotated[Path | None, Option("--out", help=options.OUT, show_default
 TrainPrecision = Annotated[str | None, Option("--precision", help=options.PRECISION, show_default="the recipe's")]
 TrainBatch = Annotated[int | None, Option("--batch", min=1, help=options.BATCH, show_default="the recipe's")]
 TrainSplit = Annotated[
-    str | None, Option("--data-split", help=options.DATA_SPLIT, show_default="the one called train, else all images")
+    str | None,
+    Option(
+        "--data-split",
+        help=options.DATA_SPLIT,
+        show_default="the one called train; else all images, unless a split is val or test",
+    ),
 ]
 Val = Annotated[Path | None, Option("--val", help=options.VAL, show_default="a split of --data")]
 ValSplit = Annotated[

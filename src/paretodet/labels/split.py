@@ -147,7 +147,7 @@ def _divided(parts: list[LabeledSplit], path: Path, *, with_test: bool) -> Label
     """The part that is divided. Raises InputError if there is none."""
     if len(parts) == 1:
         return parts[0]
-    names = {usual(part.split.lower()): part for part in parts}
+    names = {usual(part.split): part for part in parts}
     if known := [name for name in names if name in VAL or with_test and name == "test"]:
         raise InputError(f"data: {path} has the split {known[0]} already, use it", "option-conflict")
     found = [names[name] for name in names if name in (*TRAIN, "trainval", WHOLE, REST)]

@@ -6,20 +6,22 @@ from pathlib import Path
 
 from paretodet.errors import ErrorId, InputError
 
-TRAIN, VAL = ("train", "training"), ("val", "valid", "validation")  # in exports, followed by a year or not
-PARTS = (*TRAIN, *VAL, "dev", "test")
+TRAIN, VAL, TEST = ("train", "training"), ("val", "valid", "validation"), ("test",)  # in exports, with a year or not
+HELD_OUT = (*VAL, "dev", *TEST)  # not trained on
+PARTS = (*TRAIN, *HELD_OUT)
+SAME = (TRAIN, VAL, TEST)  # names of one split
 WHOLE = "all"  # the only part of a set that has none
 REST = "rest"  # images that no other part has, and that training takes all the same
 
 
 def usual(name: str) -> str:
-    """Without its year."""
-    return re.sub(r"\d+$", "", name)
+    """Without its year, in small letters: CVAT and folders of Windows have Train."""
+    return re.sub(r"\d+$", "", name).lower()
 
 
 def is_usual(name: str) -> bool:
     """Whether it is what a split is usually called."""
-    return usual(name.lower()) in PARTS
+    return usual(name) in PARTS
 
 
 def split_of_file(file: Path, stem: str) -> str:
@@ -32,7 +34,7 @@ def named(split: str | None, known: Iterable[str]) -> str | None:
     names = list(known)
     if split is None or split in names:
         return split
-    alike = [name for name in names if any({split, usual(name)} <= set(usuals) for usuals in (TRAIN, VAL))]
+    alike = [name for name in names if any({split.lower(), usual(name)} <= set(usuals) for usuals in SAME)]
     return alike[0] if len(alike) == 1 else split
 
 

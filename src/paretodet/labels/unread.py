@@ -152,7 +152,7 @@ def _split_lists(path: Path) -> dict[str, set[str]]:
 
 def _key(name: str) -> str:
     """The key of a yaml for what is named as a split is."""
-    short = usual(name.lower())
+    short = usual(name)
     return next((split for split, names in SPLITS.items() if short in names), short)
 
 

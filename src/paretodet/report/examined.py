@@ -91,15 +91,20 @@ def next_steps(examination: "Examination", done: "Cleaned | None", images: Path 
 
 
 def _split(examination: "Examination", done: "Cleaned | None") -> tuple[str, ...]:
-    """`--data-split SPLIT` if there are several COCO files and training cannot decide which one to train on."""
-    from paretodet.labels.splits import PARTS, learned, usual
+    """`--data-split SPLIT` if there are several splits and training cannot decide which one to train on."""
+    from paretodet.labels.splits import HELD_OUT, PARTS, REST, learned, usual
 
     splits = [part.split for part in examination.subject.parts]
     if done:
         splits = [file.stem.removeprefix("instances_") for file in done.files]
-    if len(splits) < 2 or learned(splits) or not (done or examination.form.single_files):
+    if len(splits) < 2 or learned(splits):
         return ()
-    return "--data-split", next((name for name in splits if usual(name) not in PARTS), splits[0])
+    others = [name for name in splits if usual(name) not in (*PARTS, REST)]
+    if done or examination.form.single_files:
+        others = others or splits[:1]
+    elif not any(usual(name) in HELD_OUT for name in splits):
+        return ()
+    return ("--data-split", others[0]) if others else ()
 
 
 def caution(examination: "Examination", done: "Cleaned | None") -> str:

@@ -26,7 +26,6 @@ from paretodet.writing import write_text, written
 FORMAT = 2
 STATE = "state.json"
 WEIGHTS, TRAINING = "weights.safetensors", "training.safetensors"
-NEW_FOLDER = "use another folder for another training; it can start from these weights"
 UNFINISHED = ".unfinished"  # suffix of a folder while it is written or removed
 
 
@@ -70,8 +69,10 @@ class Snapshot(NamedTuple):
     data: Any = None  # identifies the data set, to refuse another one
 
 
-def save(folder: Path, snapshot: Snapshot, *, keep: int = 3) -> Path:
+def save(folder: Path, snapshot: Snapshot, *, keep: int = 3, metadata: Mapping[str, str] | None = None) -> Path:
     """Write a checkpoint into `folder`, then remove all but the newest `keep`. A folder has one writer at a time.
+
+    `metadata`: what its file of weights states.
 
     Raises CheckpointError if it cannot be written; the earlier checkpoints are then unchanged.
     """
@@ -82,7 +83,7 @@ def save(folder: Path, snapshot: Snapshot, *, keep: int = 3) -> Path:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         remove_unfinished(folder)
-        _write(temporary, snapshot)
+        _write(temporary, snapshot, metadata)
         os.rename(temporary, target)
         _flush(folder)
     except (OSError, SafetensorError) as error:
@@ -104,6 +105,9 @@ def latest(folder: Path) -> Path | None:
 
 def load(path: Path) -> Snapshot:
     """Read a checkpoint. Raises CheckpointError if it is damaged, or not a checkpoint that this version reads."""
+    if not path.exists():
+        way = "processes on several machines need one run folder that all of them see"
+        raise CheckpointError(f"{path}: this process finds no such folder; {way}", "file-missing")
     try:
         state = _state(path)
         for name, wanted in ((WEIGHTS, state.files.weights), (TRAINING, state.files.training)):
@@ -123,7 +127,7 @@ def _state(path: Path) -> _State:
     found = schema.parse(text, _Format, what=STATE).format
     if found != FORMAT:
         raise CheckpointError(
-            f"{path}: cannot be resumed, its format is {found} and this version reads {FORMAT}; {NEW_FOLDER}",
+            f"{path}: cannot be resumed, its format is {found} and this version reads {FORMAT}; {_new_folder(path)}",
             "checkpoint-other",
         )
     return schema.parse(text, _State, what=STATE)
@@ -135,17 +139,28 @@ def refuse_others(
     """Raises CheckpointError naming the fields in which the detector, the recipe or the data of the checkpoint differ.
 
     Differences in `steps`, `accumulate` and `assumption` are allowed: a training may be made longer, and its passes
-    smaller where memory runs out.
+    smaller where memory runs out. Data of the same content may have another name.
     """
     allowed = {key: recipe[key] for key in ("steps", "accumulate", "assumption") if key in recipe}
     faults = differences(snapshot.spec, spec, "spec")
     faults += differences(snapshot.recipe | allowed, recipe, "recipe")
-    faults += differences(snapshot.data, json.loads(json.dumps(data)), "data")
+    faults += _of_data(snapshot.data, json.loads(json.dumps(data)))
     if faults:
         more = f" and {len(faults) - 8} more" if len(faults) > 8 else ""
         raise CheckpointError(
-            f"{path}: belongs to another training: {'; '.join(faults[:8])}{more}; {NEW_FOLDER}", "checkpoint-other"
+            f"{path}: belongs to another training: {'; '.join(faults[:8])}{more}; {_new_folder(path)}",
+            "checkpoint-other",
         )
+
+
+def _new_folder(path: Path) -> str:
+    return f"use another folder for another training; it can start from {path / WEIGHTS}"
+
+
+def _of_data(saved: Any, requested: Any) -> list[str]:
+    """The differences of the data; none if only its name differs, as on another machine."""
+    found = differences(saved, requested, "data")
+    return [] if all(each.startswith("data.name:") for each in found) else found
 
 
 def remove_unfinished(folder: Path) -> None:
@@ -154,12 +169,13 @@ def remove_unfinished(folder: Path) -> None:
         shutil.rmtree(left)
 
 
-def _write(folder: Path, snapshot: Snapshot) -> None:
+def _write(folder: Path, snapshot: Snapshot, metadata: Mapping[str, str] | None) -> None:
     folder.mkdir()
     hashes = {}
-    for name, tensors in ((WEIGHTS, snapshot.weights), (TRAINING, snapshot.training)):
+    for name, tensors, stated in ((WEIGHTS, snapshot.weights, metadata), (TRAINING, snapshot.training, None)):
         with written(folder / name) as temporary:
-            save_file({key: t.detach().cpu().contiguous() for key, t in tensors.items()}, temporary)
+            copies = {key: t.detach().cpu().contiguous() for key, t in tensors.items()}
+            save_file(copies, temporary, metadata=dict(stated) if stated else None)
         hashes[name] = sha256(folder / name)
     fields = {key: getattr(snapshot, key) for key in ("step", "position", "data", "recipe", "spec")}
     write_text(folder / STATE, json.dumps({"format": FORMAT, "files": hashes} | fields, indent=1))

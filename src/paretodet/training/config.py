@@ -14,7 +14,7 @@ class TrainConfig:
     name: str  # a catalogue name, or another name of the same form
     data: Path  # training labels, in any supported format
     recipe: Recipe
-    split: str | None = None  # training split; None: the one named train, or all labels if there is none
+    split: str | None = None  # for training; None: the one named train, else all, unless one is named val or test
     val: Path | None = None  # validation labels; None: those of `data`
     val_split: str | None = None  # None: the one named val; without one there is no validation
     images: Path | None = None  # image folder of a COCO file, and of `val` if it has none beside it; None: searched for

@@ -11,7 +11,7 @@ from paretodet.errors import InputError
 from paretodet.evaluation.ground_truth import GroundTruth
 from paretodet.labels.model import Labels
 from paretodet.labels.read import fingerprint, read_labels, splits
-from paretodet.labels.splits import TRAIN, VAL
+from paretodet.labels.splits import HELD_OUT, TRAIN, VAL, usual
 from paretodet.training.config import TrainConfig
 from paretodet.training.validation_labels import check_validation_labels, open_validation_labels, shared_images
 
@@ -34,7 +34,7 @@ class TrainingData:
         """What identifies the training labels: their name and content, not their path."""
         labels = self.labels
         return {
-            "name": self.path.name,
+            "name": self.path.resolve().name,
             "sha256": fingerprint(labels),
             "images": len(labels),
             "boxes": len(labels.boxes),
@@ -46,7 +46,8 @@ def open_training_data(config: TrainConfig, notify: Callable[[str], None]) -> Tr
 
     Raises ValueError if labels cannot be used, or if several splits of the data could be the training split.
     """
-    split, val_split = _split(config.data, config.split, TRAIN), _split(config.val_path, config.val_split, VAL)
+    split = _split(config.data, config.split, TRAIN, "--data-split")
+    val_split = _split(config.val_path, config.val_split, VAL, "--val-split")
     with _explained(config.data, split, "leave out --data-split"):
         labels = read_labels(config.data, split=split, images=config.images)
     _check_training_split(config, split, val_split)
@@ -87,15 +88,14 @@ def _validation_labels(
 
 
 def _check_training_split(config: TrainConfig, split: str | None, val_split: str | None) -> None:
-    """Raises InputError if all images would be trained on, those of the validation split included."""
-    if split is not None or config.val is not None or val_split is None:
+    """Raises InputError if all images would be trained on, those for validation or a test included."""
+    if split is not None:
         return
-    if not (names := ", ".join(splits(config.data))):
+    names, validates = splits(config.data), config.val is None and val_split is not None
+    if validates and not names:
         raise _no_splits(config.data, val_split, OTHER_LABELS)
-    raise InputError(
-        f"data: {config.data} has the splits {names}, none named train: choose one with --data-split NAME",
-        "split-unnamed",
-    )
+    if validates or any(usual(name) in HELD_OUT for name in names):
+        raise _unnamed(config.data, f"{', '.join(names)}, none named train", "--data-split")
 
 
 @contextmanager
@@ -116,12 +116,22 @@ def _no_splits(path: Path, split: str | None, way: str) -> InputError:
     )
 
 
+def _unnamed(path: Path, found: str, option: str) -> InputError:
+    return InputError(f"data: {path} has the splits {found}: choose one with {option} NAME", "split-unnamed")
+
+
 def _division(path: Path) -> str:
     """The command that divides the images of labels."""
     return shlex.join(["paretodet", "split", str(path), "--val", "0.2"])
 
 
-def _split(path: Path, given: str | None, usual: tuple[str, ...]) -> str | None:
-    """The given split, else the one with a usual name, compared without its year."""
-    names = () if given else splits(path)
-    return given or next((name for name in names if name.rstrip("0123456789") in usual), None)
+def _split(path: Path, given: str | None, names: tuple[str, ...], option: str) -> str | None:
+    """The given split, else the one with the first of these names, else the one that another of them calls, compared
+    without its year and in small letters. Raises InputError for several.
+    """
+    if given:
+        return given
+    alike = [name for name in splits(path) if usual(name) in names]
+    if len(alike) > 1 and names[0] not in alike:
+        raise _unnamed(path, " and ".join(alike), option)
+    return names[0] if names[0] in alike else next(iter(alike), None)

@@ -1,12 +1,13 @@
 """The metrics of a training by update: in a file of JSON lines, and in any other tracker."""
 
-import hashlib
 import json
 import math
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any, Protocol
+from uuid import uuid4
 
 import numpy as np
 
@@ -15,6 +16,7 @@ from paretodet.schema import Count, Finite
 from paretodet.training.loop import Event, Started, Updated
 from paretodet.writing import write_text
 
+RUN_ID = ".tracking-id"  # file of the run folder
 Scalars = Mapping[str, float]
 
 
@@ -106,8 +108,17 @@ class Recorder:
 
 
 def run_key(folder: Path) -> str:
-    """A short id for the run in `folder`: the same after a resume, and a hash, so that it does not show the path."""
-    return hashlib.sha256(str(folder.resolve()).encode()).hexdigest()[:16]
+    """A random id for the run in `folder`, in which it is kept: the same after a resume, also of a copy of the folder,
+    and no other folder's, as containers on several machines have the same paths.
+    """
+    path = folder.resolve() / RUN_ID
+    known = path.read_text(encoding="utf-8", errors="replace").strip() if path.is_file() else ""
+    if re.fullmatch(r"[0-9a-f]{16}", known):
+        return known
+    path.parent.mkdir(parents=True, exist_ok=True)
+    key = uuid4().hex[:16]
+    write_text(path, f"{key}\n")
+    return key
 
 
 def mean_metrics(updates: Sequence[Updated]) -> dict[str, float]:

@@ -1,6 +1,6 @@
 """The training loop: updates until the recipe is done, resumed from the newest checkpoint, reported as events."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter
@@ -84,6 +84,7 @@ class CheckpointPolicy:
     folder: Path
     every: int = 1000
     keep: int = 3
+    metadata: Mapping[str, str] | None = None  # that their files of weights state
 
     def __post_init__(self) -> None:
         for field in ("every", "keep"):
@@ -196,7 +197,7 @@ def _save(trainer: Trainer, batches: BatchStream, checkpoints: CheckpointPolicy,
     def write() -> Path:
         weights, state = trainer.weights(), trainer.training_state()
         snapshot = Snapshot(trainer.step, spec, recipe, batches.position, weights, state, data)
-        return checkpoint.save(checkpoints.folder, snapshot, keep=checkpoints.keep)
+        return checkpoint.save(checkpoints.folder, snapshot, keep=checkpoints.keep, metadata=checkpoints.metadata)
 
     return trainer.group.run_on_first(write)
 

@@ -20,12 +20,13 @@ class MLflow:
     """
 
     def __init__(self, folder: Path):
-        self._name, self._key = folder.resolve().name, run_key(folder)
+        self._folder = folder
 
     def begin(self, step: int) -> None:
-        runs = mlflow.search_runs(filter_string=f"tags.key = '{self._key}'", output_format="list") if step else []
-        mlflow.start_run(run_id=runs[0].info.run_id if runs else None, run_name=self._name)
-        mlflow.set_tag("key", self._key)
+        key = run_key(self._folder)
+        runs = mlflow.search_runs(filter_string=f"tags.key = '{key}'", output_format="list") if step else []
+        mlflow.start_run(run_id=runs[0].info.run_id if runs else None, run_name=self._folder.resolve().name)
+        mlflow.set_tag("key", key)
 
     def scalars(self, step: int, values: Scalars) -> None:
         mlflow.log_metrics(dict(values), step=step)

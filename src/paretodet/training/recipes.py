@@ -21,7 +21,8 @@ def make_recipe(kind: str, name: str, *, seed: int = 0, **changes: int | str | N
         name: The catalogue name.
         seed: Seed of all random samples.
         **changes: Fields of `Recipe` to replace; None keeps the recipe's value. The schedule of a quick recipe is
-            scaled to `steps`; that of a published recipe is not, and its `assumption` then says so.
+            scaled to `steps`; a published recipe is not adapted to `steps` and `batch`, and its `assumption` then says
+            so.
 
     Raises ValueError for another kind, for a name without a published recipe, or for an invalid value.
     """
@@ -30,20 +31,23 @@ def make_recipe(kind: str, name: str, *, seed: int = 0, **changes: int | str | N
     given: dict[str, Any] = {key: value for key, value in changes.items() if value is not None}
     if kind == "published":
         published = published_recipe(name)
-        return _of_other_length(published, replace(published, seed=seed, **given))
+        return _with_notes(published, replace(published, seed=seed, **given))
     sized = {key: given.pop(key) for key in ("steps", "batch") if key in given}
     return replace(quick_recipe(**sized), seed=seed, **given)
 
 
-def _of_other_length(published: Recipe, changed: Recipe) -> Recipe:
-    """With another number of steps: the schedule is not scaled, and the EMA ramps up, so that a short training is not
-    dominated by the random initial weights.
+def _with_notes(published: Recipe, changed: Recipe) -> Recipe:
+    """With what is not adapted to another number of steps or images in its assumption. With other steps the EMA ramps
+    up, so that a short training is not dominated by the random initial weights.
     """
-    if changed.steps == published.steps:
-        return changed
-    note = f"its schedule is that of {published.steps:,} updates, not scaled to another length"
-    note = f"{published.assumption}; {note}" if published.assumption else note
-    return replace(changed, ema=changed.ema and replace(changed.ema, ramp=True), assumption=note)
+    notes = [published.assumption] if published.assumption else []
+    if changed.batch != published.batch:
+        images = f"{published.batch} image{'s' * (published.batch > 1)}"
+        notes.append(f"its learning rate is that of updates of {images}, not scaled to {changed.batch}")
+    if changed.steps != published.steps:
+        notes.append(f"its schedule is that of {published.steps:,} updates, not scaled to another length")
+        changed = replace(changed, ema=changed.ema and replace(changed.ema, ramp=True))
+    return replace(changed, assumption="; ".join(notes) or None)
 
 
 def batching(recipe: Recipe, made: DetectorSpec) -> Batching:

@@ -21,7 +21,13 @@ def open_validation_labels(path: Path, split: str | None, images: Path | None, *
     `images` is the image folder that was given for the training labels. It is used if the validation labels are in the
     same place (`beside_data`), or if their images are not found near them.
     """
-    labels = read_ground_truth(path, split=split, images=images if beside_data else None)
+    try:
+        labels = read_ground_truth(path, split=split, images=images if beside_data else None)
+    except InputError as error:
+        if error.id != "labels-none":
+            raise
+        way = "validate on others with --val LABELS or --val-split NAME"
+        raise InputError(f"{error.message}; {way}", error.id) from error
     if images and not beside_data and not any(map(is_file, labels.files[:PROBED])):
         return replace(labels, labels=replace(labels.labels, folder=images))
     return labels
@@ -35,7 +41,9 @@ def check_validation_labels(labels: GroundTruth, path: Path, data: Labels, data_
     if unknown := sorted(names - set(data.labels)):
         known = f"those of {data_path} are {list_names(data.labels, 5)}"
         raise InputError(
-            f"val: {path} has objects of the unknown classes {list_names(unknown, 5)}; {known}", "label-unknown"
+            f"val: {path} has objects of the unknown classes {list_names(unknown, 5)}; {known}: label such objects in "
+            "training images too, or remove them from the validation labels",
+            "label-unknown",
         )
     _require_readable(labels)
 

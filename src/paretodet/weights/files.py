@@ -36,6 +36,7 @@ from paretodet.weights.prior_boxes import with_percents
 from paretodet.weights.safe import WeightsError
 
 DARKNET, DARKNET_NAME = ".weights", "darknet"
+TRAINED = "weights.safetensors"  # in the folder of a training, and in those of its checkpoints
 KEY = "paretodet"  # in the metadata of a safetensors file
 FORM = ("scratch", "width", "norm_eps", "prior_percents", "released", "sampling")  # what `apply_to` reads
 USE = ("fit", "score", "nms")  # options of whoever imported them, None where they are used as published
@@ -206,12 +207,19 @@ def read(path: Path, format: str | None = None) -> WeightsFile:
     Raises WeightsError naming the supported formats, or what is wrong with the file.
     """
     if not path.is_file():
-        index = path.with_name(f"{path.name}.index")  # TensorFlow calls a checkpoint by the name without it
-        hint = f"; a checkpoint of TensorFlow is given as {index}" if index.is_file() else ""
-        raise WeightsError(f"{path}: no such file{hint}", "file-missing")
+        raise WeightsError(f"{path}: {_absence(path)}", "file-missing")
     form = file_format(path) if format is None else named_format(format)
     tensors = form.read(path) if form else {}
     return WeightsFile(path=path, format=form, naming=naming_of(tensors), tensors=tensors)
+
+
+def _absence(path: Path) -> str:
+    """Why it is no file, with the one that is meant if it is there."""
+    if path.is_dir():
+        inside = path / TRAINED
+        return f"a folder, its weights are {inside}" if inside.is_file() else "a folder, and no file of weights"
+    index = path.with_name(f"{path.name}.index")  # TensorFlow calls a checkpoint by the name without it
+    return "no such file" + (f"; a checkpoint of TensorFlow is given as {index}" if index.is_file() else "")
 
 
 def file_format(path: Path) -> FileFormat | None:
@@ -287,6 +295,11 @@ def read_metadata(path: Path) -> WeightsMetadata | None:
     return replace(metadata, sampling="antialiased") if is_trained and metadata.sampling is None else metadata
 
 
+def header(metadata: WeightsMetadata) -> dict[str, str]:
+    """The metadata as a safetensors file holds them."""
+    return {KEY: json.dumps(asdict(metadata))}
+
+
 def save(
     tensors: Mapping[str, Tensor],
     path: Path,
@@ -295,4 +308,4 @@ def save(
     dtypes: Mapping[str, torch.dtype] | None = None,
 ) -> str:
     """Write the weights of a detector as a safetensors file with metadata, as `safe.save`. Raises OSError."""
-    return safe.save(tensors, path, {KEY: json.dumps(asdict(metadata))}, dtypes=dtypes)
+    return safe.save(tensors, path, header(metadata), dtypes=dtypes)

@@ -17,7 +17,7 @@ from paretodet.labels.json_stream import elements
 from paretodet.labels.model import Labels, Purpose, SkipKind
 from paretodet.labels.rle import Size
 from paretodet.labels.shapes import numbers
-from paretodet.labels.splits import PARTS, named
+from paretodet.labels.splits import is_usual, named
 from paretodet.reading import is_file
 
 SAMPLES, LABELS = "samples.json", "labels.json"
@@ -135,7 +135,7 @@ def _tags(sample: Sample) -> list[str]:
 
 def splits(path: Path) -> tuple[str, ...]:
     """The tags that are named as splits are."""
-    return tuple(dict.fromkeys(tag for sample in _samples(path) for tag in _tags(sample) if tag in PARTS))
+    return tuple(dict.fromkeys(tag for sample in _samples(path) for tag in _tags(sample) if is_usual(tag)))
 
 
 def _file(path: Path, split: str | None = None) -> Path:

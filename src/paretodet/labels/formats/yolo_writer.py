@@ -40,7 +40,7 @@ def _splits(names: Sequence[str], target: ConversionTarget) -> list[str]:
 
 
 def _usual(name: str) -> str:
-    short = usual(name.lower())
+    short = usual(name)
     return next((split for split, names in (("train", TRAIN), ("val", VAL)) if short in names), name)
 
 

@@ -214,7 +214,7 @@ def _labels_file(folder: Path, part: LabeledSplit) -> Path:
 
 
 def _rank(part: LabeledSplit) -> int:
-    return next((place for place, name in enumerate(FIRST) if part.split.startswith(name)), len(FIRST))
+    return next((place for place, name in enumerate(FIRST) if part.split.lower().startswith(name)), len(FIRST))
 
 
 def _boxes(part: LabeledSplit, kept: list[Entries]) -> int:
