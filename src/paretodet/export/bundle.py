@@ -210,7 +210,7 @@ def _check_version(path: Path, document: dict[str, Any]) -> None:
 
 def _check_file(folder: Path, name: str, entry: FileEntry) -> None:
     parts = PurePosixPath(name).parts
-    if not parts or "\\" in name or ":" in name or name.startswith("/") or {"..", "."} & {*name.split("/")}:
+    if not parts or {*"\0\\:"} & {*name} or name.startswith("/") or {"..", "."} & {*name.split("/")}:
         raise InputError(f"{folder}: the file {name!r} is outside of the bundle", "bundle-unsafe")
     path = _refuse_link(folder, parts)
     try:
