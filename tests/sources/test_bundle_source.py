@@ -249,9 +249,10 @@ def test_weights_are_those_beside_the_artifact_in_whichever_folder_it_is(folder:
 
 def test_an_artifact_that_openvino_would_take_for_another_form_is_refused(folder: Path) -> None:
     """It would read weights that the bundle does not list."""
+    pytest.importorskip("openvino", reason="openvino is not installed: pip install 'paretodet[openvino]'")
     (folder / ARTIFACT).rename(folder / "detector.xml")
     with pytest.raises(InputError) as refused:
-        open_candidate(bundle(folder, ("detector.xml",), artifact="detector.xml"))
+        open_candidate(bundle(folder, ("detector.xml",), artifact="detector.xml"), runtime="openvino")
     assert refused.value.id == "bundle-unsafe"
 
 

@@ -12,7 +12,6 @@ import numpy as np
 
 from paretodet.config import CandidateConfig
 from paretodet.detectors.detector import Detector
-from paretodet.errors import InputError
 from paretodet.export.graph import GRAPH, exported_graph
 from paretodet.export.int8 import quantized_detector
 from paretodet.export.layers import Layer, Shown
@@ -45,9 +44,6 @@ class OnnxTarget(Target):
         return Written(artifact=GRAPH)
 
     def inspect(self, folder: Path, files: Sequence[str], artifact: str) -> None:
-        """OpenVINO, which runs it too, decides by the ending what a file is."""
-        if not artifact.endswith(".onnx"):
-            raise InputError(f"{folder / artifact}: it is no .onnx file; export the bundle again", "bundle-unsafe")
         check_references(folder, artifact, files=files, references=_references)
 
     def layers(
