@@ -5,6 +5,7 @@ import shutil
 import sys
 from importlib.util import find_spec
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,7 @@ from paretodet import exporting
 from paretodet.bench.candidate import Candidate
 from paretodet.candidate import NetworkCandidate
 from paretodet.config import CandidateConfig
+from paretodet.detectors.families import spec
 from paretodet.errors import InputError
 from paretodet.export import openvino_model, parity
 from paretodet.export.bundle import Bundle, TensorInfo
@@ -240,6 +242,20 @@ def test_bad_input_is_refused_before_the_export(
 
 
 @pytest.mark.usefixtures("no_export")
+@pytest.mark.parametrize("name", ["hf:d_fine-n", "module:make", "model.onnx", "model.torchscript"])
+def test_what_cannot_be_exported_is_refused_before_trust_or_a_library_is_asked_for(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for file in ("model.onnx", "model.torchscript"):
+        Path(file).write_bytes(b"1")
+    monkeypatch.setattr("paretodet.extras.find_spec", lambda library: None)
+    with pytest.raises(InputError) as refused:
+        write_bundle(name, out="new")
+    assert refused.value.id == "export-failed"
+
+
+@pytest.mark.usefixtures("no_export")
 def test_a_missing_library_is_named_with_the_command(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr("paretodet.extras.find_spec", lambda name: None if name == "onnxscript" else object())
     with pytest.raises(
@@ -353,6 +369,23 @@ def test_a_detector_of_two_stages_cannot_be_a_litert_file(tmp_path: Path) -> Non
     detector = open_candidate(str(weights)).session.module
     with pytest.raises(InputError, match=r"LiteRT .* lacks NonMaxSuppression.* --to onnx \[export-failed\]"):
         LiteRtTarget().write(detector, tmp_path, CandidateConfig(name=FULL[1]))
+
+
+def test_a_bundle_in_float32_keeps_what_was_published_of_its_weights(photos: Path, tmp_path: Path) -> None:
+    path = write_narrow(TINY, tmp_path / "weights.safetensors", labels=None, fit=None, score=None, ap=21.0)
+    bundle = write_bundle(str(path), out=tmp_path / "bundle", images=photos)
+    assert bundle.proof.verdict == "passed" and bundle.manifest.accuracy
+    about = job(CandidateConfig(name=str(path))).about
+    assert about["ap"] == 21.0 and job(CandidateConfig(name=str(bundle.folder))).about == about
+
+
+def test_the_proof_knows_the_lower_threshold_of_a_last_level() -> None:
+    detector: Any = SimpleNamespace(spec=spec("retinanet-resnet50-128"))
+    artifact: Any = SimpleNamespace(facts=lambda: SimpleNamespace(precision="fp32", runtime="web", runtime_settings=()))
+    nothing: Any = None
+    task = exporting._Task(CandidateConfig(name="retinanet"), nothing, nothing, detector, print)
+    pair = exporting._pair(task, nothing, artifact)
+    assert (pair.threshold, pair.threshold_last) == (0.05, 0.0)
 
 
 @pytest.mark.full

@@ -100,7 +100,9 @@ class NetworkCandidate:
 
     def facts(self) -> ModelInfo:
         artifact = digest({**self._identity, **self.session.identity})
-        return replace(self._describe(), **self.session.facts(), artefact=artifact)
+        described, facts = self._describe(), self.session.facts()
+        settings = (*facts.get("runtime_settings", ()), *described.runtime_settings)
+        return replace(described, **facts | {"runtime_settings": settings, "artefact": artifact})
 
 
 def _with_others(error: InputError, runtime: Runtime, network: Network) -> InputError:

@@ -25,6 +25,7 @@ from paretodet.export.bundle import (
     Counts,
     FileEntry,
     Manifest,
+    StatedAccuracy,
     TensorInfo,
     entries,
     fit_to_json,
@@ -98,9 +99,9 @@ def write_bundle(
     `options` are fields of `CandidateConfig`: weights, precision, size, batch, fit, thresholds. `notify` receives
     sentences for the user.
 
-    The bundle's folder is a name for `open`, `measure` and the other functions. Nothing is written unless the proof
-    holds. Raises ValueError for a name or option that cannot be exported, MissingExtra if a library is missing,
-    ParityError if the artifact detects something else.
+    The bundle's folder is a name for `open`, `measure` and the other functions. Nothing is written if the proof fails;
+    it may be undecided. Raises ValueError for a name or option that cannot be exported, MissingExtra if a library is
+    missing, ParityError if the artifact detects something else.
 
     >>> import paretodet
     >>> bundle = paretodet.write_bundle("yolo_v3_tiny-96", out="tiny", images="photo.jpg")
@@ -112,6 +113,7 @@ def write_bundle(
     check_inputs(images, data, split, image_root)
     folder, target = Path(out), target_of(to)
     config = CandidateConfig(name=check(name), **{key: value for key, value in options.items() if value is not None})
+    _check_exportable(config)
     target.check(config)
     _check_out(folder)
     task = _task(config, target, notify)
@@ -124,13 +126,20 @@ def write_bundle(
             written = target.write(task.detector, temporary, config)
         reference, artifact = _candidates(task, temporary / written.artifact)
         pair = _pair(task, reference, artifact)
-        proof, comparison = prove(pair, shown, labels, on_image=report)
+        proof, comparison = prove(pair, shown, labels, on_image=report, notify=notify)
         if proof.verdict == "failed":
             raise ParityError(f"{task.network.name}: {proof.reason}. {_diverged(pair, task, comparison)}", proof)
         files = entries(temporary, (written.artifact, *written.others))
         write_manifest(temporary, _manifest(task, artifact, written, files, proof))
         read_manifest(temporary)  # nothing is left that cannot be opened
     return read_bundle(folder)
+
+
+def _check_exportable(config: CandidateConfig) -> None:
+    """Raises InputError if it is not one of our detectors, before it is opened and a library is asked for."""
+    if source_of(config.name).spec(replace(config, weights=None)) is None:
+        message = f"{config.name}: only detectors of the catalogue, and files of their weights, can be exported"
+        raise InputError(message, "export-failed")
 
 
 def _check_out(folder: Path) -> None:
@@ -148,14 +157,12 @@ def _check_out(folder: Path) -> None:
 
 
 def _task(config: CandidateConfig, target: Target, notify: Callable[[str], None]) -> _Task:
-    """Loads the network. Raises InputError if it is not one of our detectors, or has no fixed canvas."""
+    """Loads the network. Raises InputError if it has no fixed canvas."""
     config = resolved(config)
     source = source_of(config.name)
     source.check_options(config)
     loaded = source.load(config)
-    if not isinstance(loaded, TorchNetwork) or not isinstance(loaded.module, Detector):
-        message = f"{config.name}: only detectors of the catalogue, and files of their weights, can be exported"
-        raise InputError(message, "export-failed")
+    assert isinstance(loaded, TorchNetwork) and isinstance(loaded.module, Detector)
     if isinstance(loaded.fit, ShortSide):
         message = (
             f"fit: the canvas of {loaded.name} follows each image, and an artifact has one of a fixed size: "
@@ -210,14 +217,15 @@ def _instead(target: Target, artifact: NetworkCandidate) -> str:
 
 
 def _pair(task: _Task, reference: NetworkCandidate, artifact: NetworkCandidate) -> Pair:
-    facts = artifact.facts()
+    facts, select = artifact.facts(), _select(task.detector)
     return Pair(
         reference=reference,
         artifact=artifact,
         precision=facts.precision,
         runtime=" ".join((facts.runtime, dict(facts.runtime_settings).get("version", ""))).strip(),
         batch=task.config.batch,
-        threshold=_finite(_select(task.detector).threshold),
+        threshold=_finite(select.threshold),
+        threshold_last=select.threshold_last,
         is_trained=task.config.weights is not None,
         rounded=partial(_rounded, reference),
     )
@@ -293,7 +301,14 @@ def _manifest(
         versions={"paretodet": __version__} | {name: version_of(name) for name in ("torch", *_libraries(task))},
         proof=proof,
         calibration=images.to_json() if (images := task.target.calibration(task.config)) else None,
+        accuracy=_stated_accuracy(task.config) if (proof.precision, proof.verdict) == (EXACT, "passed") else None,
     )
+
+
+def _stated_accuracy(config: CandidateConfig) -> StatedAccuracy | None:
+    """What was published of the weights, if the detector is as it was published with them."""
+    stated = source_of(config.name).accuracy_of(config) if config.weights else {}
+    return StatedAccuracy(**stated) if stated else None
 
 
 def _libraries(task: _Task) -> tuple[str, ...]:

@@ -137,10 +137,11 @@ def require_weights(name: str, weights: Path | None, *, insisted: bool = False) 
 
     The message says which command gets weights that are published for it.
     """
-    if weights is None and not insisted and source_of(name).random:
-        commands = " or ".join(f"`paretodet weights get {each.name}`" for each in published.of_detector(name))
-        known = f" ({commands} gets published ones)" if commands else ""
-        raise InputError(
-            f"{name} has no weights of its own: give --weights FILE{known}, or --untrained to see random boxes",
-            "weights-needed",
-        )
+    source = source_of(name)
+    if weights is not None or insisted or not source.is_random(name):
+        return
+    commands = " or ".join(f"`paretodet weights get {each.name}`" for each in published.of_detector(name))
+    known = f" ({commands} gets published ones)" if commands else ""
+    takes = f"give --weights FILE{known}" if "weights" in source.options else "export it again with --weights FILE"
+    message = f"{name} has no weights of its own: {takes}, or --untrained to see random boxes"
+    raise InputError(message, "weights-needed")

@@ -124,7 +124,7 @@ def test_another_document_is_no_bundle(folder: Path, document: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["../secret", "/etc/passwd", "parts/../../secret", "a\\b", "c:a", ".", "parts/./a", ""]
+    "name", ["../secret", "/etc/passwd", "parts/../../secret", "a\\b", "c:a", ".", "parts/./a", "", "a\0b"]
 )
 def test_a_file_outside_of_the_folder_is_refused(folder: Path, name: str) -> None:
     (folder.parent / "secret").write_bytes(b"s")

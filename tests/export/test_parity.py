@@ -17,9 +17,9 @@ def boxes(*rows: tuple[float, float, float, float, float, int], full: bool = Fal
     return Boxes(columns[:, :4], columns[:, 4], columns[:, 5].astype(np.int64), masks, full)
 
 
-def compared(reference: Boxes, other: Boxes, threshold: float | None = None) -> Comparison:
+def compared(reference: Boxes, other: Boxes, **thresholds: Any) -> Comparison:
     comparison = Comparison()
-    add_image(comparison, reference, other, image=IMAGE, name="one", tolerance=TOLERANCE, threshold=threshold)
+    add_image(comparison, reference, other, image=IMAGE, name="one", tolerance=TOLERANCE, **thresholds)
     return comparison
 
 
@@ -117,12 +117,22 @@ def test_a_box_at_the_threshold_may_be_dropped() -> None:
     assert compared(boxes(FIRST, lowest), boxes(FIRST), threshold=0.04).missing
 
 
+def test_boxes_below_the_threshold_of_other_levels_are_lost_where_the_last_level_has_a_lower_one() -> None:
+    """RetinaNet as Detectron selects: the last level has none."""
+    thresholds = {"threshold": 0.05, "threshold_last": 0.0}
+    for score, is_lost in ((0.03, True), (0.0496, False), (0.0504, False), (0.06, True), (0.0005, False)):
+        found = compared(boxes(FIRST, (150, 50, 190, 90, score, 2)), boxes(FIRST), **thresholds)
+        assert (len(found.missing), found.at_cutoff) == (is_lost, not is_lost), score
+
+
 def test_masks_are_compared_cell_by_cell() -> None:
     one, other = np.zeros((1, 4, 4), np.float32), np.zeros((1, 4, 4), np.float32)
     other[0, 1, 2] = 0.5
     found = compared(boxes(FIRST, masks=one), boxes(FIRST, masks=other))
     assert found.mask == 0.5 and not found.is_equal(TOLERANCE)
     assert compared(boxes(FIRST, masks=one), boxes(FIRST, masks=one)).is_equal(TOLERANCE)
+    for nothing in (np.nan, np.inf):
+        assert compared(boxes(FIRST, masks=one), boxes(FIRST, masks=np.full_like(one, nothing))).mask == 1.0
 
 
 def test_agreement_is_the_share_of_likely_boxes_with_a_close_counterpart() -> None:
@@ -155,3 +165,13 @@ def test_numbers_add_up_over_images_and_the_worst_one_is_kept() -> None:
         add_image(comparison, boxes(FIRST), other, image=IMAGE, name=name, tolerance=TOLERANCE)
     assert (comparison.images, comparison.detections, comparison.matched) == (3, 3, 2)
     assert comparison.worst == "lost" and comparison.pixels is IMAGE
+
+
+def test_masks_agree_where_enough_of_their_cells_do() -> None:
+    whole, most, half = (np.zeros((1, 4, 4), np.float32) for _ in range(3))
+    whole[0], most[0, :3], half[0, :2] = 0.9, 0.6, 0.6
+    for mask, agreed in ((whole, 1), (most, 1), (half, 0), (np.full_like(whole, np.nan), 0)):
+        found = compared(boxes(FIRST, masks=whole), boxes(FIRST, masks=mask))
+        assert (found.masks_compared, found.masks_agreed) == (1, agreed)
+    nothing = compared(boxes(FIRST, masks=np.zeros_like(whole)), boxes(FIRST, masks=np.zeros_like(whole)))
+    assert nothing.mask_agreement == 1.0 and compared(boxes(FIRST), boxes(FIRST)).mask_agreement is None

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -104,6 +105,13 @@ def test_lists_that_end_among_equal_scores_leave_it_open() -> None:
     assert (found.verdict, found.missing, found.extra) == ("undecided", 0, 0) and found.at_cutoff > 100
 
 
+def test_nothing_is_proved_where_nothing_is_detected() -> None:
+    black = IMAGES._replace(images=(np.zeros((SIDE, SIDE, 3), np.uint8),), names=("black",))
+    pair = Pair(reference=Painted(), artifact=Painted(), precision="fp32", runtime="test")
+    found = prove(pair, black)[0]
+    assert (found.verdict, found.criterion, found.detections) == ("undecided", "equal", 0)
+
+
 @pytest.mark.parametrize(
     ("artifact", "verdict"),
     [(Painted(shift=1.0), "passed"), (Painted(drop=0.2), "failed"), (Painted(shift=9.0), "failed")],
@@ -112,6 +120,26 @@ def test_other_precisions_without_labels_agree_or_fail(artifact: Painted, verdic
     found = proof(artifact, precision="int8")
     assert (found.verdict, found.criterion) == (verdict, "agreement")
     assert found.agreement is not None
+
+
+class Outlined(Painted):
+    """With a mask of one level in every box."""
+
+    def __init__(self, level: float = 1.0) -> None:
+        super().__init__()
+        self.level = level
+
+    def finish(self, outputs: Any, sizes: torch.Tensor) -> Detections:
+        found = super().finish(outputs, sizes)
+        return found._replace(masks=torch.full((*found.scores.shape, 4, 4), self.level))
+
+
+@pytest.mark.parametrize(("level", "verdict", "share"), [(0.7, "passed", 1), (0.2, "failed", 0), (np.nan, "failed", 0)])
+def test_other_precisions_fail_where_masks_are_lost(level: float, verdict: str, share: float) -> None:
+    pair = Pair(reference=Outlined(), artifact=Outlined(level), precision="bf16", runtime="test")
+    found = prove(pair, IMAGES)[0]
+    assert (found.verdict, found.agreement, found.mask_agreement) == (verdict, 1.0, share)
+    assert prove(replace(pair, is_trained=False), IMAGES)[0].verdict == "passed"
 
 
 def test_too_few_likely_boxes_leave_the_agreement_open() -> None:
@@ -137,6 +165,15 @@ def test_an_interval_around_the_limit_leaves_it_open(tmp_path: Path) -> None:
     found = proof(Painted(drop=0.03, seed=3), labeled(tmp_path, MIN_BOXES // 4), precision="int8")
     assert found.ratios["all"].lower < 0.97 < found.ratios["all"].upper
     assert found.verdict == "undecided"
+
+
+def test_labeled_images_that_are_left_out_are_named(tmp_path: Path) -> None:
+    truth, said = labeled(tmp_path, 4), list[str]()
+    (tmp_path / "2.png").write_bytes(b"no image")
+    pair = Pair(reference=Painted(), artifact=Painted(), precision="int8", runtime="test")
+    found = prove(pair, IMAGES, replace(truth, skipped=("of its labels",)), notify=said.append)[0]
+    assert [each.startswith("Skipped: ") for each in said] == [True, True]
+    assert "of its labels" in said[0] and "2.png" in said[1] and (found.images, found.boxes) == (5, 12)
 
 
 def test_untrained_weights_are_not_judged_by_labels(tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ from typing import Any
 
 from paretodet.frontier.pareto import pareto_frontier
 from paretodet.records.measurement import Measurement
-from paretodet.report.ending import changes, choices
+from paretodet.report.ending import changes, choices, proof_line
 
 
 def row(name: str, latency: float, ap: float, half: float = 0.0, **fields: Any) -> Measurement:
@@ -35,3 +35,9 @@ def test_undecided_rows_are_open_for_time_or_for_rounding() -> None:
     (sentence,) = changes(pareto_frontier(rounded))
     assert sentence.startswith("More measuring cannot decide 1 ")
     assert list(changes(pareto_frontier(rows[:1]))) == []
+
+
+def test_a_bundle_whose_proof_is_open_is_named() -> None:
+    for proof, count in (("undecided (equal) in onnxruntime 1", 1), ("passed (equal) in onnxruntime 1", 0), (None, 0)):
+        lines = proof_line(row("toy", 10, 30.0, settings={"runtime": {"proof": proof} if proof else {}}))
+        assert len(lines) == count and all(line.startswith("toy: ") and "undecided" in line for line in lines)

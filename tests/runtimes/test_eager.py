@@ -11,6 +11,7 @@ from paretodet.detectors.detector import build
 from paretodet.detectors.families import Override, spec
 from paretodet.detectors.spec import to_json
 from paretodet.detectors.worst_case import fill_every_slot
+from paretodet.layers.device import tf32_settings
 from paretodet.network import detector_network
 from paretodet.runtimes.eager import Eager
 
@@ -122,3 +123,23 @@ def test_other_threads_than_torchs_are_refused_not_ignored():
     assert Eager(threads=threads).threads == threads
     with pytest.raises(ValueError, match=rf"threads: got {threads + 1}, but torch has {threads} in this process"):
         Eager(threads=threads + 1)
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_facts_count_layers_by_the_precision_of_their_weights(precision):
+    facts = candidate(small("yolo_v3_tiny-416"), precision=precision).facts()
+    assert (facts.precision, facts.precision_layers) == (precision, {precision: 13})
+
+
+@pytest.mark.parametrize(
+    ("convolutions", "products", "stated"),
+    [(True, False, "convolutions"), (True, True, "convolutions, matrix products"), (False, False, "none")],
+)
+def test_a_row_of_a_gpu_states_what_may_be_rounded_to_tf32(convolutions, products, stated):
+    flags = torch.backends.cudnn, torch.backends.cuda.matmul
+    before = [flag.allow_tf32 for flag in flags]
+    try:
+        flags[0].allow_tf32, flags[1].allow_tf32 = convolutions, products
+        assert tf32_settings("cuda:0") == (("tf32", stated),) and tf32_settings("cpu") == ()
+    finally:
+        flags[0].allow_tf32, flags[1].allow_tf32 = before

@@ -53,6 +53,12 @@ def test_openvino_names_it_and_its_layer(tmp_path: Path) -> None:
     assert message.startswith(f"{name}: OpenVINO lacks operator Det of layer 'head/second'; try --runtime onnxruntime")
 
 
+def test_the_words_of_onnxruntime_web_are_known() -> None:
+    said = "Can't create a session. ERROR_CODE: 6, ERROR_MESSAGE: No Op registered for Odd with domain_version of 17"
+    refused = in_onnxruntime(Path("a.onnx"), "onnxruntime-web", said)
+    assert refused and refused.id == "operator-missing" and refused.message.endswith("lacks operator Odd")
+
+
 def test_an_operator_that_onnx_lacks_is_named_too(tmp_path: Path) -> None:
     message = refusal(write_operator(tmp_path / "odd.onnx", "Odd"), "onnxruntime")
     assert "lacks operator Odd of layer 'head/second'" in message

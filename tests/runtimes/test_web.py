@@ -73,6 +73,15 @@ def test_a_two_stage_detector_finds_what_eager_finds(tmp_path: Path) -> None:
 
 @needs_page
 @pytest.mark.full
+def test_its_layers_are_timed_in_a_page_of_their_own(tmp_path: Path) -> None:
+    candidate = opened(narrow_weights(ONE_STAGE, tmp_path), "web", threads=1)
+    times = {each.name: each.ms for each in candidate.profile(candidate.prepare(IMAGES[:1]), 2)}
+    layers = {each.name for each in candidate.facts().layers}
+    assert len(layers) == 13 and layers <= times.keys() and all(times[name] > 0 for name in layers)
+
+
+@needs_page
+@pytest.mark.full
 def test_an_error_of_the_page_is_one_sentence_with_an_id(tmp_path: Path) -> None:
     onnx = pytest.importorskip("onnx")
     shape = {"elem_type": onnx.TensorProto.FLOAT, "shape": ["n", 4]}

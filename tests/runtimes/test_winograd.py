@@ -13,6 +13,8 @@ def test_it_finds_what_eager_finds(tmp_path, monkeypatch, name):
     path = narrow_weights(name, tmp_path)
     parts = opened(path, "winograd").session.module.modules()
     assert sum(isinstance(part, WinogradConv2d) for part in parts) > 0
+    counts = [opened(path, runtime).facts().precision_layers for runtime in ("winograd", "eager")]
+    assert counts[0] == counts[1] and counts[0].keys() == {"fp32"}
     assert_finds_what_eager_finds(path, "winograd")
 
 

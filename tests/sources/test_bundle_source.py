@@ -1,5 +1,6 @@
 """Folders of bundles as names: which name is one, its accuracy, and artifacts that reach out of their bundle."""
 
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -18,9 +19,9 @@ from paretodet.detectors.families import spec
 from paretodet.detectors.spec import to_json
 from paretodet.diagnosis import check_contract, means_data
 from paretodet.errors import InputError
-from paretodet.export.bundle import entries, fit_to_json, write_manifest
+from paretodet.export.bundle import StatedAccuracy, entries, fit_to_json, write_manifest
 from paretodet.network import digest
-from paretodet.opening import job, open_candidate
+from paretodet.opening import job, open_candidate, require_weights
 from paretodet.records.profile import LayerTime
 from paretodet.runtimes.onnxruntime import OnnxProgram
 from paretodet.sources.bundle import BundleFolder, bundle_network, checked_bundle
@@ -101,6 +102,15 @@ def test_its_accuracy_is_the_published_one_or_that_of_its_proof(folder: Path) ->
     assert measured.items() <= job(CandidateConfig(name=name)).about.items()
     assert job(CandidateConfig(name=name, score=0.5)).about == {}
     assert PROOF.ap == 31.25
+
+
+def test_what_was_published_of_its_weights_is_its_accuracy_unless_its_proof_measured_one(folder: Path) -> None:
+    stated = StatedAccuracy(ap=21.0, ap_split="minival2014", ap_source="zoo", ap_rounding=0.5)
+    name = bundle(folder, accuracy=stated, proof=replace(PROOF, ap=None))
+    about = job(CandidateConfig(name=name)).about
+    assert (about["ap"], about["ap_split"], about["ap50"]) == (21.0, "minival2014", None) and "ap_measured" not in about
+    assert job(CandidateConfig(name=name, score=0.5)).about == {}
+    assert published_accuracy(bundle(folder, accuracy=stated))["ap"] == PROOF.ap
 
 
 def test_its_identity_covers_every_file_and_the_fit(folder: Path) -> None:
@@ -191,3 +201,63 @@ def test_its_layers_are_timed_in_as_many_runs_as_a_call_has(folder: Path, monkey
     assert candidate.profile(candidate.prepare([np.zeros((16, 32, 3), np.uint8)] * 3), 3) == (
         LayerTime("a", "Conv", 6.0, 3),
     )
+
+
+def test_a_bundle_of_random_weights_shows_boxes_only_if_that_is_insisted_on(folder: Path) -> None:
+    require_weights(bundle(folder), None)
+    name = bundle(folder, weights="random")
+    with pytest.raises(InputError, match="export it again with --weights FILE") as refused:
+        require_weights(name, None)
+    assert refused.value.id == "weights-needed"
+    require_weights(name, None, insisted=True)
+
+
+@pytest.mark.parametrize(
+    ("given", "option"),
+    [
+        ({"nms": 0.5}, "--nms"),
+        ({"fit": "stretch"}, "--fit"),
+        ({"sampling": "tf1"}, "--sampling"),
+        ({"labels": ("x", "y", "z")}, "--classes"),
+        ({"weights": Path("w.safetensors")}, "--weights"),
+        ({"precision": "int8", "calibration": Path("images")}, "--calibrate"),
+    ],
+    ids=str,
+)
+def test_what_the_export_decided_is_refused_with_the_option_that_changes_it(
+    folder: Path, given: dict[str, Any], option: str
+) -> None:
+    with pytest.raises(InputError) as refused:
+        open_candidate(bundle(folder), **given)
+    assert refused.value.id == "option-unsupported" and refused.value.message.endswith(f"with {option}")
+
+
+def test_weights_are_those_beside_the_artifact_in_whichever_folder_it_is(folder: Path) -> None:
+    artifact = f"inner/{ARTIFACT}"
+    (folder / "inner").mkdir()
+    for place in (folder, folder / "inner"):
+        (place / "weights.bin").write_bytes(BOXES.tobytes())
+    graph(folder, location="weights.bin")
+    (folder / ARTIFACT).rename(folder / artifact)
+    with pytest.raises(InputError) as refused:
+        open_candidate(bundle(folder, (artifact, "weights.bin"), artifact=artifact))
+    assert refused.value.id == "bundle-unsafe"
+    name = bundle(folder, (artifact, "inner/weights.bin"), artifact=artifact)
+    (boxes,) = detect(open_candidate(name), [np.zeros((16, 32, 3), np.uint8)])
+    assert boxes[0].box == (0, 0, 16, 8)
+
+
+def test_an_artifact_that_openvino_would_take_for_another_form_is_refused(folder: Path) -> None:
+    """It would read weights that the bundle does not list."""
+    pytest.importorskip("openvino", reason="openvino is not installed: pip install 'paretodet[openvino]'")
+    (folder / ARTIFACT).rename(folder / "detector.xml")
+    with pytest.raises(InputError) as refused:
+        open_candidate(bundle(folder, ("detector.xml",), artifact="detector.xml"), runtime="openvino")
+    assert refused.value.id == "bundle-unsafe"
+
+
+def test_its_facts_state_its_proof(folder: Path) -> None:
+    candidate = open_candidate(bundle(folder))
+    assert isinstance(candidate, NetworkCandidate)
+    settings = dict(candidate.facts().runtime_settings)
+    assert settings["proof"] == "passed (ap-ratio) in onnxruntime 1.0" and settings["version"]

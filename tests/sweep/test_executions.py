@@ -8,9 +8,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from made_bundles import ARTIFACT, manifest
 from paretodet.config import CandidateConfig
 from paretodet.detectors.families import spec
 from paretodet.errors import InputError
+from paretodet.export.bundle import entries, write_manifest
 from paretodet.extras import MissingExtra
 from paretodet.runtimes.compiled import Compiled
 from paretodet.runtimes.eager import Eager
@@ -220,3 +222,37 @@ def test_a_source_whose_library_is_not_installed_is_refused_and_named_once(monke
     assert sentence == "hf:NAME needs transformers: pip install 'paretodet[transformers]'"
     with pytest.raises(InputError, match="hf:NAME needs transformers"):
         executions([CandidateConfig(name=HUB)], runtimes=("all",), refuse_absent=True)
+
+
+def bundle_in(folder: Path, precision: str) -> str:
+    """A bundle that is only looked at."""
+    folder.mkdir()
+    (folder / ARTIFACT).write_bytes(b"a")
+    write_manifest(folder, manifest(folder, files=entries(folder, (ARTIFACT,)), precision=precision))
+    return str(folder)
+
+
+def test_a_bundle_is_measured_only_as_a_precision_that_it_has(tmp_path: Path) -> None:
+    plain, quantized = (bundle_in(tmp_path / each, each) for each in ("fp32", "int8"))
+    for precisions in (("all",), ("fp32", "int8"), ()):
+        configs, left_out = expanded(plain, quantized, runtimes=("present", ORT), precisions=precisions)
+        wanted = [(name, runtime, None) for name in (plain, quantized) for runtime in ("present", ORT)]
+        assert (configs, left_out) == (wanted, ())
+    configs, (sentence,) = expanded(plain, quantized, runtimes=("present", ORT), precisions=("int8", "bf16"))
+    assert configs == [(quantized, "present", None), (quantized, ORT, None)]
+    assert sentence.startswith("precision: ") and sentence.endswith(f"({plain})")
+    with pytest.raises(InputError, match=r"nothing is left to measure; precision: .*\(.*fp32\)"):
+        expanded(plain, runtimes=("present", ORT), precisions=("bf16",))
+
+
+def test_a_file_is_in_the_precision_that_is_named() -> None:
+    assert expanded("a.onnx", runtimes=("all",), precisions=("fp32",))[0] == [(ORT, "fp32"), ("present", "fp32")]
+
+
+def test_images_calibrate_no_bundle(tmp_path: Path) -> None:
+    name = bundle_in(tmp_path / "int8", "int8")
+    one: dict[str, Any] = {"runtimes": (ORT,), "precisions": ("int8",), "calibration": tmp_path}
+    configs = executions([CandidateConfig(name=name), CandidateConfig(name=SSD)], **one).configs
+    assert [each.calibration for each in configs] == [None, tmp_path]
+    with pytest.raises(InputError, match=r"calibration: needs precision int8.*\[option-conflict\]"):
+        executions([CandidateConfig(name=name)], **one)

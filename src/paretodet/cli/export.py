@@ -27,7 +27,8 @@ def export(
 ) -> None:
     """Write a detector as an artifact that runs without paretodet, and prove that it detects the same.
 
-    Nothing is written unless the proof holds. Exit status: 0 with a bundle; 1 if the proof fails; 2 for bad input.
+    Nothing is written if the proof fails. Exit status: 0 with a bundle, whose proof passed or is undecided; 1 if the
+    proof fails; 2 for bad input.
     """
     from paretodet.export.proof import ParityError
     from paretodet.export.table import target_of

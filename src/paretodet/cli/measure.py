@@ -115,7 +115,7 @@ def check_outputs(store: str, report: Path | None) -> None:
 def _measured(setup: "Setup", plan: "Plan", store: str) -> "Iterator[Measurement]":
     """The rows, with a progress bar. Exits with status 130 if it is interrupted."""
     from paretodet.measuring import run
-    from paretodet.report.ending import reading_line
+    from paretodet.report.ending import proof_line, reading_line
     from paretodet.report.formats import plural
 
     refused = {job.refused for job in setup.jobs} - {None}
@@ -129,7 +129,7 @@ def _measured(setup: "Setup", plan: "Plan", store: str) -> "Iterator[Measurement
             for row in run(setup, store=store, plan=plan, on_progress=bar, notify=note):
                 if row.error not in refused:
                     bar.finished(row, with_runtime=len(runtimes) > 1)
-                    note_all(reading_line(row))
+                    note_all((*reading_line(row), *proof_line(row)))
                     done += 1
                 yield row
         except KeyboardInterrupt:

@@ -67,6 +67,17 @@ class Counts:
 
 
 @dataclass(frozen=True, kw_only=True)
+class StatedAccuracy:
+    """The accuracy that was published of weights, as a row has it."""
+
+    ap: Finite | None = None
+    ap50: Finite | None = None
+    ap_split: str | None = None
+    ap_source: str | None = None
+    ap_rounding: Finite | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
 class Manifest:
     """What `bundle.json` holds."""
 
@@ -97,6 +108,7 @@ class Manifest:
     calibration: dict[str, str | int] | None = (
         None  # of int8: the number of images that it was calibrated on, and their SHA-256
     )
+    accuracy: StatedAccuracy | None = None  # published of its weights, where the artifact keeps it
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -210,7 +222,7 @@ def _check_version(path: Path, document: dict[str, Any]) -> None:
 
 def _check_file(folder: Path, name: str, entry: FileEntry) -> None:
     parts = PurePosixPath(name).parts
-    if not parts or "\\" in name or ":" in name or name.startswith("/") or {"..", "."} & {*name.split("/")}:
+    if not parts or {*"\0\\:"} & {*name} or name.startswith("/") or {"..", "."} & {*name.split("/")}:
         raise InputError(f"{folder}: the file {name!r} is outside of the bundle", "bundle-unsafe")
     path = _refuse_link(folder, parts)
     try:

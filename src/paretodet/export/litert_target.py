@@ -42,7 +42,7 @@ class LiteRtTarget(ProgramTarget):
     shows_layers: ClassVar[bool] = True
 
     def inspect(self, folder: Path, files: Sequence[str], artifact: str) -> None:
-        check_references(folder / artifact, files, references)
+        check_references(folder, artifact, files=files, references=references)
 
     def layers(
         self,

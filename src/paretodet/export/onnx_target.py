@@ -44,7 +44,7 @@ class OnnxTarget(Target):
         return Written(artifact=GRAPH)
 
     def inspect(self, folder: Path, files: Sequence[str], artifact: str) -> None:
-        check_references(folder / artifact, files, _references)
+        check_references(folder, artifact, files=files, references=_references)
 
     def layers(
         self,

@@ -18,6 +18,7 @@ from paretodet.types import Detections
 SAME = 0.5  # IoU from which two boxes that are not equal are one object, whose differences are reported
 CLOSE = 0.75  # IoU of a box that agrees
 AGREED_FROM = 0.3  # score from which a box counts in the agreement: those that `detect` draws
+INSIDE = 0.5  # of a mask: from here on a cell is inside
 COUNTERPART = 0.5  # a counterpart has at least this share of that score
 AT_END = 0.01  # of a score: that near to the last one of a full list, rounding decides which boxes are in it
 
@@ -68,6 +69,8 @@ class Comparison:
     extra: list[Lost] = field(default_factory=list)  # of the other one alone
     agreed: int = 0  # boxes of both that agree, see `agreement`
     compared: int = 0  # those of both that score at least AGREED_FROM
+    masks_agreed: int = 0  # masks of boxes of the reference that agree, whose IoU is at least CLOSE
+    masks_compared: int = 0  # of those that score at least AGREED_FROM
     worst: str | None = None  # the image with the largest difference
     worst_size: float = 0.0  # of it, in tolerances
     pixels: Image | None = None  # that image
@@ -79,6 +82,11 @@ class Comparison:
         the other list, if that is full, do not count. None without such boxes.
         """
         return self.agreed / self.compared if self.compared else None
+
+    @property
+    def mask_agreement(self) -> float | None:
+        """The share of masks that agree, of the boxes of the reference that do; None without masks."""
+        return self.masks_agreed / self.masks_compared if self.masks_compared else None
 
     def is_equal(self, tolerance: Tolerance) -> bool:
         """Whether no box is lost and every difference is within the tolerance."""
@@ -95,6 +103,7 @@ def add_image(
     name: str,
     tolerance: Tolerance,
     threshold: float | None = None,
+    threshold_last: float | None = None,
     shown: bool = True,
     rounded: Callable[[], Sequence[Boxes]] = lambda: (),
 ) -> None:
@@ -105,13 +114,16 @@ def add_image(
     lost if one of these lists lacks it too, and not extra if one has it: two boxes that suppress each other, and score
     the same up to rounding.
 
-    `threshold` is the score up to which detections are dropped. A box without an equal is not lost if its score is
-    within the tolerance of the one at which the other list ends: at the threshold, or in a full list at its last score.
+    `threshold` is the score up to which detections are dropped, `threshold_last` that of the last level if it has a
+    lower one. A box without an equal is not lost if its score is within the tolerance of the one at which the other
+    list ends: at the threshold, or in a full list at its last score.
     """
     side = max(image.shape[:2])
     equal = _equal(reference, other, side, tolerance)
-    ends = (_end(other, threshold) + tolerance.score, _end(reference, threshold) + tolerance.score)
-    left = [_above(boxes, rows, end) for boxes, rows, end in zip((reference, other), equal.T, ends, strict=True)]
+    lowest = threshold if threshold_last is None else threshold_last
+    ends = (_end(each, lowest) for each in (other, reference))
+    alone = zip((reference, other), equal.T, ends, strict=True)
+    left = [_above(boxes, rows, end, threshold, tolerance) for boxes, rows, end in alone]
     unequal = sum(map(len, left))
     others = rounded() if unequal else ()
     found = [[_rows_in(each, boxes, side, tolerance) for each in others] for boxes in (reference, other)]
@@ -121,18 +133,19 @@ def add_image(
     pairs = np.concatenate((equal, _near(reference, other, *left)))
     first, second = pairs.T
     missing, extra = np.setdiff1d(left[0], first).tolist(), np.setdiff1d(left[1], second).tolist()
-    alone = len(reference.scores) + len(other.scores) - 2 * len(pairs)
+    unpaired = len(reference.scores) + len(other.scores) - 2 * len(pairs)
     box = _largest(np.abs(reference.boxes[first] - other.boxes[second]) / side)
     score = _largest(np.abs(reference.scores[first] - other.scores[second]))
     mask = None
     if reference.masks is not None and other.masks is not None:
-        mask = _largest(np.abs(reference.masks[first] - other.masks[second]))
+        apart = np.abs(reference.masks[first] - other.masks[second])
+        mask = _largest(np.nan_to_num(apart, nan=1.0, posinf=1.0))  # as far as a mask can differ
         comparison.mask = max(comparison.mask or 0.0, mask)
     comparison.images += 1
     comparison.detections += len(reference.scores)
     comparison.equal += len(equal)
     comparison.matched += len(pairs)
-    comparison.at_cutoff += alone - len(missing) - len(extra) - by_rounding
+    comparison.at_cutoff += unpaired - len(missing) - len(extra) - by_rounding
     comparison.by_rounding += by_rounding
     comparison.box, comparison.score = max(comparison.box, box), max(comparison.score, score)
     comparison.missing += [_named(reference, row, name) for row in missing]
@@ -172,10 +185,13 @@ def _rows_in(others: Boxes, boxes: Boxes, side: int, tolerance: Tolerance) -> se
     return set(rows)
 
 
-def _above(boxes: Boxes, paired: np.ndarray, end: float) -> np.ndarray:
-    """The rows without an equal that score more than `end`, where the list of the other candidate ends."""
+def _above(boxes: Boxes, paired: np.ndarray, end: float, threshold: float | None, tolerance: Tolerance) -> np.ndarray:
+    """The rows without an equal that score more than `end`, where the list of the other candidate ends, and not as much
+    as the threshold of some levels, give or take the tolerance.
+    """
     alone = np.setdiff1d(np.arange(len(boxes.scores)), paired)
-    return alone[boxes.scores[alone] > end]
+    scores, cut = boxes.scores[alone], np.inf if threshold is None else threshold
+    return alone[(scores > end + tolerance.score) & (np.abs(scores - cut) > tolerance.score)]
 
 
 def _near(reference: Boxes, other: Boxes, first: np.ndarray, second: np.ndarray) -> np.ndarray:
@@ -233,10 +249,21 @@ def add_agreement(comparison: Comparison, reference: Boxes, other: Boxes) -> Non
     close = (reference.labels[:, None] == other.labels) & (overlap >= CLOSE)
     close &= (reference.scores[:, None] >= COUNTERPART * AGREED_FROM) & (other.scores >= COUNTERPART * AGREED_FROM)
     pairs = _greedy(np.where(close, 1 - overlap, np.inf))
+    _add_masks(comparison, reference, other, pairs[reference.scores[pairs[:, 0]] >= AGREED_FROM])
     for boxes, rows, end in ((reference, pairs[:, 0], _end(other, None)), (other, pairs[:, 1], _end(reference, None))):
         counted = (boxes.scores >= AGREED_FROM) & (boxes.scores > end + AT_END)
         comparison.compared += int(counted.sum())
         comparison.agreed += int(counted[rows].sum())
+
+
+def _add_masks(comparison: Comparison, reference: Boxes, other: Boxes, pairs: np.ndarray) -> None:
+    """Counts the pairs of boxes whose masks agree: the cells of the one that are inside, and those of the other."""
+    if reference.masks is None or other.masks is None:
+        return
+    first, second = reference.masks[pairs[:, 0]] >= INSIDE, other.masks[pairs[:, 1]] >= INSIDE
+    both, either = (first & second).sum((1, 2)), (first | second).sum((1, 2))
+    comparison.masks_compared += len(pairs)
+    comparison.masks_agreed += int((both >= CLOSE * either).sum())
 
 
 def _largest(values: np.ndarray) -> float:

@@ -62,6 +62,7 @@ class Proof:
     max_score: Finite
     max_mask: Finite | None = None
     agreement: Finite | None = None  # share of boxes of a score from 0.3 that agree at an IoU of 0.75
+    mask_agreement: Finite | None = None  # share of the masks of such boxes that agree at that IoU
     labels: str | None = None  # what the labels are called
     labels_sha256: str | None = None
     boxes: Count | None = None  # labeled objects
@@ -101,6 +102,7 @@ class Pair:
     runtime: str
     batch: int = 1  # images a call of the artifact
     threshold: float | None = None  # detections that score no more are dropped
+    threshold_last: float | None = None  # a lower one, of the last level
     is_trained: bool = True
     tolerance: Tolerance = Tolerance()
     rounded: Callable[[Image], Sequence[Boxes]] = lambda image: ()  # see `parity.add_image`
@@ -112,15 +114,17 @@ def prove(
     labels: GroundTruth | None = None,
     *,
     on_image: Callable[[int], None] = lambda done: None,
+    notify: Callable[[str], None] = lambda sentence: None,
 ) -> tuple[Proof, Comparison]:
     """Compares both candidates on `images`, or on those of `labels`, and on two images without objects.
 
     In float32 every detection must have its equal. In other precisions the AP on labels must keep its size; without
-    labels or without trained weights, the boxes must agree with float32's own. Raises ValueError as `bench.accuracy`
-    does for labels that the candidates cannot be scored on.
+    labels or without trained weights, the boxes must agree with float32's own. `notify` receives a sentence for every
+    labeled image that is left out. Raises ValueError as `bench.accuracy` does for labels that the candidates cannot be
+    scored on.
     """
     comparison = Comparison()
-    scored = _compare_labeled(comparison, pair, labels, on_image) if labels else None
+    scored = _compare_labeled(comparison, pair, labels, on_image, notify) if labels else None
     for names, batch in _batches(_with_empty(images, alone=labels is not None), pair.batch):
         on_image(comparison.images)
         first, second = (detected(candidate, batch) for candidate in (pair.reference, pair.artifact))
@@ -130,7 +134,11 @@ def prove(
 
 
 def _compare_labeled(
-    comparison: Comparison, pair: Pair, labels: GroundTruth, on_image: Callable[[int], None]
+    comparison: Comparison,
+    pair: Pair,
+    labels: GroundTruth,
+    on_image: Callable[[int], None],
+    notify: Callable[[str], None],
 ) -> "_Scored":
     """Compares both on the images of the labels, one at a time, and scores both."""
     truth = labels.labels
@@ -147,6 +155,8 @@ def _compare_labeled(
         return first
 
     results = collect_results(truth, detect, on_image=on_image)
+    for reason in (*labels.skipped, *results.skipped):
+        notify(f"Skipped: {reason}.")
     return _Scored.of(results, rows)
 
 
@@ -190,7 +200,7 @@ class _Scored(NamedTuple):
 
 
 def _add(comparison: Comparison, pair: Pair, boxes: tuple[Boxes, Boxes], image: Image, name: str) -> None:
-    options: dict[str, Any] = {"tolerance": pair.tolerance, "threshold": pair.threshold}
+    options: dict[str, Any] = {each: getattr(pair, each) for each in ("tolerance", "threshold", "threshold_last")}
     if pair.precision == EXACT:
         options["rounded"] = partial(pair.rounded, image)
     options["shown"] = pair.precision == EXACT or name not in EMPTY  # a gray image uses a little of an integer's range
@@ -237,6 +247,7 @@ def _proof(
         max_score=comparison.score,
         max_mask=comparison.mask,
         agreement=comparison.agreement,
+        mask_agreement=comparison.mask_agreement,
         **known,
     )
 
@@ -261,12 +272,24 @@ def _labeled(labels: GroundTruth, scored: _Scored) -> dict[str, Any]:
 def _decide(pair: Pair, comparison: Comparison, scored: _Scored | None) -> tuple[Criterion, Verdict, str]:
     if pair.precision == EXACT:
         return "equal", *_equality(comparison, pair.tolerance)
-    if scored is not None and pair.is_trained and scored.fp32_ap:
-        return "ap-ratio", *_ap_kept(scored)
-    return "agreement", *_agreement(comparison)
+    labeled = scored if scored is not None and pair.is_trained and scored.fp32_ap else None
+    criterion: Criterion = "ap-ratio" if labeled else "agreement"
+    if pair.is_trained and (why := _masks_lost(comparison)):
+        return criterion, "failed", why
+    return criterion, *(_ap_kept(labeled) if labeled else _agreement(comparison))
+
+
+def _masks_lost(comparison: Comparison) -> str | None:
+    """Why the masks are not float32's; None if they are, or too few are compared."""
+    count, share = comparison.masks_compared, comparison.mask_agreement
+    if share is None or count < MIN_COMPARED or share >= MIN_AGREEMENT:
+        return None
+    return f"{share:.1%} of {count} masks agree with float32's at an IoU of {CLOSE}, {MIN_AGREEMENT:.0%} are needed"
 
 
 def _equality(comparison: Comparison, tolerance: Tolerance) -> tuple[Verdict, str]:
+    if comparison.is_equal(tolerance) and not comparison.detections:
+        return "undecided", "nothing is detected in these images; give some with objects (--images or --data)"
     if comparison.is_equal(tolerance) and 2 * comparison.equal < comparison.detections:
         words = f"{comparison.at_cutoff} detections score as much as the last one of a full list"
         return "undecided", f"{words}, and any of them may be in it; give trained weights"

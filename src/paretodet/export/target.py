@@ -3,7 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any, ClassVar
 
 import numpy as np
@@ -92,18 +92,24 @@ class Target(ABC):
 
 
 def check_references(
-    path: Path, files: Sequence[str], references: Callable[[Path], tuple[frozenset[str], frozenset[str]]]
+    folder: Path,
+    artifact: str,
+    *,
+    files: Sequence[str],
+    references: Callable[[Path], tuple[frozenset[str], frozenset[str]]],
 ) -> None:
     """Raises InputError if an artifact refers to a file that is none of `files`, or needs operators of others.
 
-    `references` takes its path and returns the files that it reads, and whose operators it needs beside those of its
-    runtime; it raises InputError if the bytes are not of its form.
+    A runtime looks for them from the folder that holds the artifact. `references` takes its path and returns the
+    files that it reads, and whose operators it needs beside those of its runtime; it raises InputError if the bytes
+    are not of its form.
     """
+    path, beside = folder / artifact, PurePosixPath(artifact).parent
     try:
         found, foreign = references(path)
     except InputError as error:
         raise InputError(f"{path}: {error.message}; export the bundle again", error.id) from None
-    if outside := sorted(found - set(files)):
+    if outside := sorted(name for name in found if (beside / name).as_posix() not in files):
         raise InputError(f"{path}: it reads {outside[0]!r}, which is not a file of the bundle", "bundle-unsafe")
     if foreign:
         message = f"{path}: it needs operators of {min(foreign)!r}, and libraries of operators are not loaded"

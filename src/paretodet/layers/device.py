@@ -23,3 +23,14 @@ def known_device(name: torch.device | str) -> torch.device:
             f"device: got {name!r}, but torch finds only {torch.cuda.device_count()} CUDA GPUs", "device-missing"
         )
     return device
+
+
+def tf32_settings(device: str) -> tuple[tuple[str, str], ...]:
+    """Which products of float32 torch may round to TF32 on a device, for a row; empty for the CPU."""
+    if torch.device(device).type == "cpu":
+        return ()
+    allowed = {
+        "convolutions": torch.backends.cudnn.allow_tf32,
+        "matrix products": torch.backends.cuda.matmul.allow_tf32,
+    }
+    return (("tf32", ", ".join(name for name, is_allowed in allowed.items() if is_allowed) or "none"),)

@@ -29,6 +29,12 @@ def reading_line(row: Measurement) -> tuple[str, ...]:
     return (f"{row.name}: {line}.",) if line else ()
 
 
+def proof_line(row: Measurement) -> tuple[str, ...]:
+    """That the proof of a row's bundle is open, as one sentence; empty for other rows."""
+    proof = str(row.settings.get("runtime", {}).get("proof", "passed"))
+    return () if proof.startswith("passed") else (f"{row.name}: the proof of its bundle is {proof}.",)
+
+
 def choices(rows: Sequence[Measurement], frontier: Frontier) -> Iterator[str]:
     """One line for each budget: `under 50 ms: NAME, AP 42.8, 46.1 ms, fits with probability 0.99`."""
     labels = row_labels(rows, stated=differing_execution(rows))

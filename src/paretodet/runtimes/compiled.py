@@ -15,7 +15,7 @@ from paretodet.detectors.spec import DetectorSpec
 from paretodet.errors import InputError, first_line
 from paretodet.export.inductor import inductor_cache, layer_precisions, require_compiler
 from paretodet.export.program import TensorModule, blank
-from paretodet.layers.device import known_device
+from paretodet.layers.device import known_device, tf32_settings
 from paretodet.layers.precision import PRECISIONS, dtype
 from paretodet.network import Network, TorchNetwork
 from paretodet.runtimes.eager import fast
@@ -88,7 +88,8 @@ class CompiledSession(FixedSession):
         self.compile_ms = round(1000 * (perf_counter() - start), 3)
 
     def settings(self) -> tuple[tuple[str, str], ...]:
-        return ("version", torch.__version__), *((key, str(value)) for key, value in self.options.items())
+        options = ((key, str(value)) for key, value in self.options.items())
+        return ("version", torch.__version__), *options, *tf32_settings(self.runtime.device)
 
     def infer(self, images: Images) -> Detections:
         """CUDA graphs write the outputs of every call to the same memory; the caller copies them (`in_batches`)."""

@@ -12,12 +12,14 @@ from torch import Tensor, nn
 from paretodet.bench.clock import Clock
 from paretodet.errors import InputError, first_line
 from paretodet.export import pt2
+from paretodet.export.layers import KINDS
 from paretodet.export.unselected import OUTPUTS, PIXELS, Layout
-from paretodet.layers.device import known_device
+from paretodet.layers.device import known_device, tf32_settings
 from paretodet.layers.fold import fold_norms
 from paretodet.layers.precision import PRECISIONS, dtype, in_precision
 from paretodet.network import ArtifactNetwork, Network, TorchNetwork
 from paretodet.records.profile import LayerTime
+from paretodet.runtimes.fixed import executed
 from paretodet.runtimes.graph import Port
 from paretodet.runtimes.module_times import module_times
 from paretodet.runtimes.runtime import Runtime, Session, Stages
@@ -30,6 +32,7 @@ LAYERS = {  # operators with weights, the second of their arguments
     torch.ops.aten.conv_transpose2d.input,
     torch.ops.aten.linear.default,
 }
+_NAMES = {kind: name for name, kind in PRECISIONS.items()}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,7 +93,19 @@ class EagerSession:
         return module_times(self.module, self.stages(), images, calls, wait=Clock(self.runtime.device).wait)
 
     def facts(self) -> dict[str, Any]:
-        return {"device": self.runtime.device, "runtime": self.runtime.name, "precision": self.runtime.precision}
+        layers = Counter(_precision(part) for part in self.module.modules() if isinstance(part, KINDS))
+        return {
+            "device": self.runtime.device,
+            "runtime": self.runtime.name,
+            "precision": executed(layers) or self.runtime.precision,
+            "precision_layers": dict(layers) or None,
+            "runtime_settings": tf32_settings(self.runtime.device),
+        }
+
+
+def _precision(layer: nn.Module) -> str:
+    """That of its weights, in which torch computes."""
+    return _NAMES.get(next(layer.parameters()).dtype, "other")
 
 
 def fast(module: nn.Module, *, device: str = "cpu", precision: str = "fp32", fold: bool = True) -> nn.Module:
@@ -124,9 +139,6 @@ class ExportedDetector:
 
     def precisions(self) -> Mapping[str, int]:
         return self.layers
-
-
-_NAMES = {kind: name for name, kind in PRECISIONS.items()}
 
 
 def _ports(names: Sequence[str], nodes: Sequence[Any], values: Mapping[str, Any]) -> tuple[Port, ...]:

@@ -16,10 +16,11 @@ from paretodet.export.openvino_int8 import OpenVinoInt8
 from paretodet.export.openvino_model import core, element_type, in_bf16, read
 from paretodet.export.quantizer import Quantizer
 from paretodet.extras import version_of
+from paretodet.network import ArtifactNetwork, Network
 from paretodet.readings.onnx_graph import read_graph
 from paretodet.records.profile import LayerTime
 from paretodet.runtimes import operators
-from paretodet.runtimes.graph import Feed, GraphRuntime, Port
+from paretodet.runtimes.graph import ExportedSession, Feed, FileSession, GraphRuntime, Port
 from paretodet.runtimes.module_times import median_times
 
 SETTINGS = {
@@ -50,6 +51,12 @@ class OpenVino(GraphRuntime):
         super().__post_init__()
         if self.device != "cpu":
             raise InputError(f"device: got {self.device!r}, {self.name} runs on cpu", "option-unsupported")
+
+    def build(self, network: Network) -> FileSession | ExportedSession:
+        """OpenVINO decides by the ending what a file is, and another form may read weights that no bundle lists."""
+        if network.form == "onnx-bundle" and isinstance(network, ArtifactNetwork) and network.path.suffix != ".onnx":
+            raise InputError(f"{network.path}: it is no .onnx file; export the bundle again", "bundle-unsafe")
+        return super().build(network)
 
     def compile(self, path: Path) -> "OpenVinoProgram":
         return OpenVinoProgram(path, self.precision, self.threads or torch.get_num_threads())

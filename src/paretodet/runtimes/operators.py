@@ -10,6 +10,7 @@ ONNX_RUNTIME = (  # what it says of one of its standard operators, of one that O
     re.compile(r"implementation for (?P<operator>[\w.:]+)\(\d+\) node with name '(?P<node>[^']*)'"),
     re.compile(r'In Node, \("(?P<node>[^"]*)", (?P<operator>[\w.:]+), .* No Op registered'),
     re.compile(r"(?P<operator>[\w.:]+)\(-?\d+\) is not a registered function/op(?P<node>)"),
+    re.compile(r"No Op registered for (?P<operator>[\w.:]+) with domain_version(?P<node>)"),  # of onnxruntime-web
 )
 
 

@@ -22,9 +22,10 @@ from paretodet.errors import InputError, words
 from paretodet.export.cache import cached, stamp
 from paretodet.extras import MissingExtra
 from paretodet.onnx_references import references
+from paretodet.records.profile import LayerTime
 from paretodet.runtimes import chromium, operators
 from paretodet.runtimes.graph import Feed, GraphRuntime, Port, Program
-from paretodet.runtimes.onnx_session import LAYERS, node_precisions
+from paretodet.runtimes.onnx_session import LAYERS, node_precisions, node_times
 from paretodet.runtimes.page_server import Content, PageServer, WebSocket
 
 LIBRARY, TESTED = "onnxruntime-web", "1.30.0"
@@ -43,6 +44,7 @@ class Web(GraphRuntime):
     """WebAssembly with SIMD, in float32. It has threads because the page is isolated from other origins."""
 
     name: ClassVar[str] = "web"
+    timed_forms: ClassVar[tuple[str, ...]] = GraphRuntime.forms
     libraries: ClassVar[tuple[str, ...]] = ()
 
     def __post_init__(self) -> None:
@@ -88,7 +90,7 @@ class WebProgram:
     example: Feed | None = None  # of a run, where the file leaves sizes open
 
     def __init__(self, path: Path, threads: int, *, profiled: bool = False) -> None:
-        self.path = path
+        self.path, self.threads = path, threads
         with closing(PageServer(_site(path, threads, profiled=profiled))) as server:
             self._browser = chromium.Chromium(server.address)
             try:
@@ -119,8 +121,12 @@ class WebProgram:
         entry = cached(key, partial(write_layers, self.path, self.example))
         return dict(json.loads((entry.folder / LAYERS).read_text(encoding="utf-8")))
 
+    def profile(self, feed: Feed, calls: int) -> tuple[LayerTime, ...]:
+        """In another page, whose first run does not count."""
+        return node_times(profiled(self.path, self.threads, feed, runs=calls + 1), calls)
+
     def events(self, feed: Feed) -> list[Mapping[str, Any]]:
-        """The events of the library's profiler for one run; the page was made for that, and makes no other run."""
+        """The events of the library's profiler for all runs; this is the last one. The page was made for that."""
         header, _ = self._ask("profile", feed)
         lines = (line.strip().rstrip(",") for text in header["printed"] for line in text.splitlines())
         return [json.loads(line) for line in lines if line.startswith("{")]
@@ -165,13 +171,20 @@ class WebProgram:
         return header, arrays
 
 
-def write_layers(path: Path, feed: Feed, folder: Path) -> None:
-    """Writes the precisions of the layers that the library executes for a file."""
-    program = WebProgram(path, 1, profiled=True)
+def profiled(path: Path, threads: int, feed: Feed, *, runs: int = 1) -> list[Mapping[str, Any]]:
+    """The events of the library's profiler for some runs of a file, in a page of their own."""
+    program = WebProgram(path, threads, profiled=True)
     try:
-        layers = node_precisions(program.events(feed))
+        for _ in range(runs - 1):
+            program(feed)
+        return program.events(feed)
     finally:
         program.end()
+
+
+def write_layers(path: Path, feed: Feed, folder: Path) -> None:
+    """Writes the precisions of the layers that the library executes for a file."""
+    layers = node_precisions(profiled(path, 1, feed))
     (folder / LAYERS).write_text(json.dumps(dict(layers)), encoding="utf-8")
 
 

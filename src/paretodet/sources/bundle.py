@@ -18,11 +18,20 @@ from paretodet.network import ArtifactNetwork, operations
 from paretodet.records.roofline import LayerWork
 from paretodet.sources.source import Source
 
+EXPORTED = {  # fields that an export decides, with its options
+    "weights": "--weights",
+    "nms": "--nms",
+    "fit": "--fit",
+    "sampling": "--sampling",
+    "labels": "--classes",
+    "calibration": "--calibrate",
+}
+
 
 class BundleFolder(Source):
     """An artifact with its own fit, labels and thresholds. Every file is checked before a runtime opens one."""
 
-    options = EXECUTION | {"height", "width", "score", "trust"}
+    options = (EXECUTION - {"calibration"}) | {"height", "width", "score", "trust"}
     form = "onnx-bundle"
     is_stored = True
 
@@ -39,20 +48,28 @@ class BundleFolder(Source):
         return published(manifest.name) if manifest.published else ()
 
     def accuracy(self, name: str) -> dict[str, Any]:
-        """The published accuracy, else what was measured when the bundle was made."""
-        return super().accuracy(name) or _proved(read_manifest(Path(name)).manifest)
+        """What was published of its name, else what its proof measured, else what was published of its weights."""
+        manifest = read_manifest(Path(name)).manifest
+        stated = asdict(manifest.accuracy) if manifest.accuracy else {}
+        return super().accuracy(name) or _proved(manifest) or stated
 
     def resolve(self, config: CandidateConfig) -> CandidateConfig:
         self.check_options(config)
         return config
 
+    def is_random(self, name: str) -> bool:
+        return read_manifest(Path(name)).manifest.weights == "random"
+
     def display_name(self, config: CandidateConfig) -> str:
         return read_manifest(Path(config.name)).manifest.name
 
     def check_options(self, config: CandidateConfig) -> None:
-        """Raises InputError for a size, precision or score that the artifact does not have, and for native code that
-        the config does not trust.
+        """Raises InputError for an option that the export decided, for a size, precision or score that the artifact
+        does not have, and for native code that the config does not trust.
         """
+        if decided := [name for name in EXPORTED if getattr(config, name) is not None]:
+            remedy = f"its artifact has its own; export another one with {EXPORTED[decided[0]]}"
+            raise InputError(f"{decided[0]}: {config.name} has none to set, {remedy}", "option-unsupported")
         super().check_options(config)
         bundle = read_manifest(Path(config.name))
         _check_trust(config, bundle)
@@ -133,6 +150,8 @@ def _identity(manifest: Manifest) -> dict[str, Any]:
 
 
 def _describe(manifest: Manifest) -> ModelInfo:
+    """Its proof is of one runtime, whichever executes it."""
+    proof = manifest.proof
     return ModelInfo(
         **asdict(manifest.counts),
         height=manifest.height,
@@ -143,6 +162,7 @@ def _describe(manifest: Manifest) -> ModelInfo:
         load=manifest.load,
         spec=manifest.spec,
         layers=_layers(manifest),
+        runtime_settings=(("proof", f"{proof.verdict} ({proof.criterion}) in {proof.runtime}"),),
     )
 
 

@@ -40,6 +40,10 @@ class Source(ABC):
         """The same candidate by the name of its rows' `job`."""
         return config
 
+    def is_random(self, name: str) -> bool:
+        """Whether its weights are random unless `weights` are given."""
+        return self.random
+
     def display_name(self, config: CandidateConfig) -> str:
         """The name of its rows."""
         return config.name

@@ -48,10 +48,11 @@ def executions(
     One runtime and one precision are set as they are. Of several runtimes, one that cannot run a config is refused: it
     does not take such networks, cannot use the device or, under "all", is not installed; with `refuse_absent`, one that
     is named too, also if it is the only one. A config whose source needs a library that is not installed is refused as
-    well. A precision that a runtime does not have is left out, and under "all" int8 if there are no images to calibrate
-    it on, which are those of the folder `calibration`. Candidates that run themselves have no runtime. Raises
-    ValueError for a runtime that does not exist, MissingExtra for one that is named and not installed, InputError if
-    nothing is left, or nothing in int8 where a folder is given.
+    well. A precision that a runtime or a bundle does not have is left out, and under "all" int8 if there are no images
+    to calibrate it on, which are those of the folder `calibration`. A file has the precision that it is stored in,
+    unless one is named. Candidates that run themselves have no runtime. Raises ValueError for a runtime that does not
+    exist, MissingExtra for one that is named and not installed, InputError if nothing is left, or nothing to calibrate
+    where a folder is given.
     """
     if len(runtimes) < 2 and len(precisions) < 2 and ALL not in (*runtimes, *precisions) and not refuse_absent:
         given = {"runtime": [*runtimes, None][0], "precision": [*precisions, None][0]}
@@ -72,15 +73,19 @@ def not_in_space(reason: str) -> str:
 
 
 def _changed(config: CandidateConfig, folder: Path | None, **change: Any) -> CandidateConfig:
-    """The config with these options; in int8 it is calibrated on the images of `folder`, else on its own."""
+    """The config with these options; in int8 it is calibrated on the images of `folder`, else on its own, unless it is
+    stored in int8.
+    """
     bare, images = replace(config, calibration=None, **change), folder or config.calibration
-    return replace(bare, calibration=images) if images and bare.precision == CALIBRATED else bare
+    takes = bare.precision == CALIBRATED and "calibration" in source_of(bare.name).options
+    return replace(bare, calibration=images) if images and takes else bare
 
 
 def _checked(configs: tuple[CandidateConfig, ...], folder: Path | None) -> tuple[CandidateConfig, ...]:
-    """The configs. Raises InputError if a folder of images is given, and none of them is in int8."""
-    if folder and all(config.precision != CALIBRATED for config in configs):
-        raise InputError(f"calibration: needs precision {CALIBRATED}, which alone uses images", "option-conflict")
+    """The configs. Raises InputError if a folder of images is given, and none of them is quantized on it."""
+    if folder and all(config.calibration is None for config in configs):
+        message = f"calibration: needs precision {CALIBRATED}, which alone uses images, of something that is no bundle"
+        raise InputError(message, "option-conflict")
     return configs
 
 
@@ -113,8 +118,7 @@ class _Grid:
                 self._leave_out(error.message, None if error.id in OF_MACHINE else config)
                 continue
             for precision in self._precisions(kind, config, source):
-                stated = None if precision == DEFAULT else precision
-                yield _changed(config, self.calibration, runtime=kind.name, precision=stated)
+                yield _changed(config, self.calibration, runtime=kind.name, precision=precision)
 
     def _lacks_library(self, config: CandidateConfig, source: Source) -> bool:
         """Whether the library of its source is not installed, so that the config is refused."""
@@ -150,21 +154,27 @@ class _Grid:
             return InputError(f"device: {kind.name} cannot use {device} here", "device-missing")
         return None
 
-    def _precisions(self, kind: type[Runtime], config: CandidateConfig, source: Source) -> Iterator[str]:
+    def _precisions(self, kind: type[Runtime], config: CandidateConfig, source: Source) -> Iterator[str | None]:
+        """None: the precision that the candidate has if none is asked for."""
         device, lacks = config.device or DEVICE, f"precision: {kind.name} has no {{}} on {config.device or DEVICE} here"
         known, own = kind.usable(device), source.completed(_changed(config, None, precision=None)).precision
+        asked = self.precisions or ((config.precision,) if config.precision else ())
+        named = () if ALL in asked else asked
         if own and not kind.accepts(device, own):
             self._leave_out(lacks.format(own))
+        elif own and named and own not in named:
+            self._leave_out(f"precision: it is stored in {own}; export another one as {' or '.join(named)}", config)
         elif own or "precision" not in source.options:
-            yield DEFAULT  # a file or bundle has its own
+            yield None
         elif ALL in self.precisions:
-            yield from (each for each in known if each != CALIBRATED or self._has_images(config))
+            wanted = (each for each in known if each != CALIBRATED or self._has_images(config))
+            yield from (None if each == DEFAULT else each for each in wanted)
         else:
-            for precision in self.precisions or (config.precision or DEFAULT,):
-                if precision in known:
-                    yield precision
-                else:
+            for precision in named or (DEFAULT,):
+                if precision not in known:
                     self._leave_out(lacks.format(precision))
+                else:  # a file may be stored in another one than the default
+                    yield None if precision == DEFAULT and not (named and source.is_stored) else precision
 
     def _has_images(self, config: CandidateConfig) -> bool:
         try:
