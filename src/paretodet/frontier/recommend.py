@@ -171,7 +171,8 @@ def _choose(ranked: RankedRows, checked: LimitCheck, budget: Budget, fits: Float
     if not answer.choice:
         return replace(answer, relaxation=Relaxation(row=row, breaches=breaches, probability=float(fits[nearest])))
     binding = max(breaches, key=lambda breach: breach.share)
-    return replace(answer, binding=binding, next=NextStep(row=row, change=_change(ranked, nearest, int(fitting[0]))))
+    step = NextStep(row=row, change=_change(ranked, nearest, int(fitting[0])), breaches=breaches)
+    return replace(answer, binding=binding, next=step)
 
 
 def _breaches(checked: LimitCheck, budget: Budget, index: int) -> Iterable[Breach]:
