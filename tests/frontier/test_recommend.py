@@ -191,6 +191,16 @@ def test_a_row_left_out_that_would_be_the_choice_is_named() -> None:
     assert recommend([*ROWS, busy], Budget(maximum={"latency_ms_p50": 30}), strict=True).undecided == ()
 
 
+def test_among_mixed_splits_a_row_with_an_ap_of_its_own_labels_is_not_missed() -> None:
+    mixed = [SMALL, replace(MIDDLE, ap_split="test-dev")]
+    own = row("own", 5, 90, ap_split="cells@0", ap_measured=True, validity="contended")
+    result = recommend([*mixed, own], Budget(maximum={"latency_ms_p50": 30}), split="mixed")
+    assert result.choice == mixed[1] and result.undecided == () and result.remeasure == ()
+    busy = row("busy", 5, 90, ap_split="minival", validity="contended")
+    result = recommend([*mixed, own, busy], Budget(maximum={"latency_ms_p50": 30}), split="mixed")
+    assert result.undecided == (busy,)
+
+
 def test_a_chooser_answers_as_recommend_does() -> None:
     rows = [*ROWS, WIDE, row("blind", 1, None), row("busy", 20, 60, validity="contended")]
     chooser = Chooser(rows, split="mixed")

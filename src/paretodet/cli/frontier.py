@@ -45,7 +45,7 @@ def frontier(
     more = parsing.columns(columns, COLUMNS)
     parsing.check_calls(calls, [cost, gain.removeprefix("-")])
     result = pareto_frontier(
-        of_machine(store, read_rows(store, run=run, estimates=estimates, notify=note), machine),
+        of_machine(store, read_rows(store, run=run, split=split, estimates=estimates, notify=note), machine),
         cost=parsing.job_field(cost, calls),
         gain=parsing.job_field(gain, calls),
         split=split,
@@ -105,7 +105,7 @@ def recommend(
     )
     if all_machines and machine:
         raise InputError("all-machines: contradicts --machine, give one of them", "option-conflict")
-    rows = of_machine(store, read_rows(store, run=run, estimates=estimates, notify=note), machine)
+    rows = of_machine(store, read_rows(store, run=run, split=split, estimates=estimates, notify=note), machine)
     if all_machines:
         which = {"split": split, "include_invalid": include_invalid, "strict": strict}
         _recommend_on_all(rows, budget, which, store, json)

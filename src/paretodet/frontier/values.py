@@ -242,6 +242,23 @@ def accuracy_groups(rows: Sequence[Measurement], gain: str = "ap") -> dict[str, 
     return {label: scored.where(masks[label]) for label in order}
 
 
+def has_accuracy(rows: Rows, split: str) -> Mask:
+    """[N] which rows have an AP on this split, which is given as to `comparable_group`; "mixed": on any."""
+    known, measured = np.isfinite(rows.numbers("ap")), rows.numbers("ap_measured") == 1
+    if split in (MIXED, MEASURED):
+        return np.asarray(known & (measured | (split == MIXED)))
+    name = split.removeprefix(f"{MEASURED}:")
+    return np.asarray(known & matches(rows, "ap_split", [name]) & (measured == (name != split)))
+
+
+def of_group(rows: Rows, gain: str, label: str) -> Rows:
+    """The rows whose accuracy is comparable with that of the `comparable_group` of this label, of other rows."""
+    if label != MIXED:
+        return accuracy_groups(rows, gain).get(label, rows.where(np.arange(0)))
+    scored = _scored(rows, gain)
+    return scored.where(scored.numbers("ap_measured") != 1)
+
+
 def _scored(rows: Rows, gain: str) -> Rows:
     """The rows that have this accuracy, be it estimated."""
     return rows.where(np.isfinite(columns(rows, gain).point))
