@@ -12,6 +12,7 @@ from paretodet.errors import InputError
 
 if TYPE_CHECKING:
     from paretodet.frontier.budget import Budget
+    from paretodet.records.measurement import Measurement
     from paretodet.records.rows import Rows
 
 NO_ANSWER = 1
@@ -122,7 +123,7 @@ def recommend(
     kept = None if store == options.DEFAULT_STORE else store
     usual = split == options.SPLIT or include_invalid  # the page shows valid rows only, maybe none of this split
     split_option = None if usual or not budget.asks_accuracy else split
-    note_next("report", split=split_option, estimates=estimates, store=kept, run=run)
+    note_next("report", split=split_option, estimates=estimates, store=kept, machine=machine, run=run)
     if not recommendation.choice:
         raise typer.Exit(NO_ANSWER)
 
@@ -157,3 +158,14 @@ def remeasure_command(again: Sequence[str], store: str) -> str | None:
 def note_remeasure(command: str | None) -> None:
     if command:
         note(f"To decide it: {command}")
+
+
+def note_question(rows: "Sequence[Measurement]", store: str, *, estimates: bool) -> None:
+    """Prints the command that chooses among rows that were just measured."""
+    from paretodet.frontier.suggestions import suggested_options
+    from paretodet.sweep.machines import machine_to_name
+
+    if question := suggested_options(rows):
+        kept = None if store == options.DEFAULT_STORE else store
+        machine = machine_to_name(store, rows)
+        note_next("recommend", **question, estimates=estimates, store=kept, machine=machine)
