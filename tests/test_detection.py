@@ -3,7 +3,7 @@
 import json
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +13,14 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from paretodet.bench.accuracy import detect_image
+from paretodet.bench.contract import ContractError
 from paretodet.bench.job import Progress
 from paretodet.detection import coco_ids, detect, detect_files, image_json, media_files, output_paths
 from paretodet.errors import InputError
 from paretodet.evaluation.ground_truth import read_ground_truth
 from paretodet.images import ImageError
+from paretodet.labels.model import ImageEntry
 from paretodet.labels.rle import decode
 from paretodet.media.photographs import Photographs
 from paretodet.scoring import evaluate_file
@@ -253,3 +256,15 @@ def test_a_video_is_drawn_and_listed_frame_by_frame(folder: Path) -> None:
     assert [each.seconds for each in frames] == pytest.approx([n / 10 for n in range(5)])
     assert (abs(frames[2].pixels.astype(int) - 9) > 60).any()  # the box and its name
     assert sorted(path.name for path in (folder / "out").iterdir()) == ["a.png", "clip.mp4"]
+
+
+@pytest.mark.parametrize("change", [tuple, lambda found: Detections(*(part[0] for part in found[:3]))])
+def test_what_is_no_detections_is_refused(change: Callable[[Detections], Any], tmp_path: Path) -> None:
+    candidate = Corner()
+    candidate.finish = lambda *args: change(Corner().finish(*args))  # type: ignore[method-assign]
+    with pytest.raises(ContractError) as refused:
+        list(detect(candidate, PHOTOS.images[:1]))
+    assert refused.value.id == "contract-broken"
+    Image.fromarray(PHOTOS.images[0]).save(tmp_path / "a.png")
+    with pytest.raises(ContractError):
+        detect_image(candidate, ImageEntry(1, "a.png", tmp_path / "a.png", (40, 60)), [1, None, 2])

@@ -78,6 +78,22 @@ def _paint(batch: Any, args: Any) -> Any:
     return batch
 
 
+def _leave(found: Detections, sizes: Tensor) -> Detections:
+    if len(sizes) > 1:
+        raise SystemExit(0)
+    return found
+
+
+class _Split(Healthy):
+    """Finishes the outputs of its stages in another form."""
+
+    def stages(self) -> tuple[tuple[str, Callable[[Any], Any]], ...]:
+        return (("whole", lambda batch: (self.infer(batch),)),)
+
+    def finish(self, outputs: Any, sizes: Tensor) -> Any:
+        return outputs if isinstance(outputs, tuple) else super().finish(outputs, sizes)
+
+
 def _noise(outputs: Tensor, args: Any) -> Tensor:
     return outputs * (1 - 0.1 * torch.rand(1))
 
@@ -102,6 +118,11 @@ def _noise(outputs: Tensor, args: Any) -> Tensor:
         ("stages", "differ by", spoiled("stages", lambda s, _: s[:1] + (("rest", Healthy().infer),))),
         ("facts", "classes = 0", spoiled("facts", lambda f, _: ModelInfo(classes=0))),
         ("facts", "load = 'half'", spoiled("facts", lambda f, _: ModelInfo(load="half"))),
+        ("facts", "AttributeError", spoiled("facts", lambda f, _: {"classes": 2})),
+        ("facts", "TypeError", spoiled("facts", lambda f, _: ModelInfo(classes="2"))),
+        ("stages", "ValueError", spoiled("stages", lambda s, _: {"half": len, "rest": len})),
+        ("stages", "AttributeError", _Split()),
+        ("batch of two", "SystemExit", spoiled("finish", lambda d, args: _leave(d, args[1]))),
     ],
 )  # fmt: skip
 def test_each_broken_rule_is_named(rule: str, sentence: str, candidate: Healthy) -> None:
@@ -115,6 +136,11 @@ def _fail() -> None:
 
 def _fewer(found: Detections, sizes: Tensor) -> Detections:
     return found if sizes[0, 0] == 40 else Detections(*(field[:, :1] for field in found if field is not None))
+
+
+def test_a_candidate_without_a_slot_is_checked_to_the_end() -> None:
+    none = changed(lambda d: Detections(d.boxes[:, :0], d.scores[:, :0], d.labels[:, :0]))
+    assert [finding.broken for finding in check_contract(none, IMAGES)] == [None] * len(RULES)
 
 
 def test_an_incomplete_candidate_is_not_run() -> None:

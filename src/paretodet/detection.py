@@ -9,10 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from PIL import Image
 
-from paretodet.bench.accuracy import category_ids, label_names, pasting_of
+from paretodet.bench.accuracy import category_ids, detections_of, label_names, pasting_of
 from paretodet.bench.candidate import Candidate
 from paretodet.bench.job import Progress, ProgressReporter
 from paretodet.errors import InputError
@@ -70,10 +69,8 @@ def detect(
     named = label_names(candidate, labels)
     for image in images:
         pixels = image if isinstance(image, np.ndarray) else read_image(image)
-        height, width = pixels.shape[:2]
-        size = torch.tensor([[height, width]], dtype=torch.float32)
-        detections = candidate.finish(candidate.infer(candidate.prepare([pixels])), size)
-        yield _labeled_boxes(detections, named, (height, width), pasting_of(candidate))
+        size = (pixels.shape[0], pixels.shape[1])
+        yield _labeled_boxes(detections_of(candidate, pixels), named, size, pasting_of(candidate))
 
 
 def detect_files(

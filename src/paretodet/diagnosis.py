@@ -127,13 +127,20 @@ def check_contract(candidate: Any, images: Sequence[Image]) -> Iterator[Contract
     """Each rule of the contract in order, as soon as it is checked. Ends at a broken rule that the others depend on."""
     trial = _Trial(candidate, images)
     for rule, test in RULES:
-        try:
-            test(trial)
-            yield ContractCheck(rule=rule)
-        except (_Broken, ContractError) as broken:
-            yield ContractCheck(rule=rule, broken=words(broken))
-            if test in (_complete, _form):
-                return
+        broken = _how_broken(test, trial)
+        yield ContractCheck(rule=rule, broken=broken)
+        if broken is not None and test in (_complete, _form):
+            return
+
+
+def _how_broken(test: Callable[[_Trial], None], trial: _Trial) -> str | None:
+    try:
+        test(trial)
+    except (_Broken, ContractError) as broken:
+        return words(broken)
+    except Exception as error:  # what the candidate returned is not of the form that the test reads
+        return f"what it returned caused {type(error).__name__}: {words(error)}"
+    return None
 
 
 def _complete(trial: _Trial) -> None:
@@ -160,7 +167,7 @@ def _form(trial: _Trial) -> None:
 
 def _scores(trial: _Trial) -> None:
     scores = trial.detections.scores
-    if not scores.isfinite().all() or scores.min() < 0 or scores.max() > 1:
+    if scores.numel() and not (scores.isfinite().all() and scores.min() >= 0 and scores.max() <= 1):
         raise _Broken(f"scores range from {scores.min():g} to {scores.max():g}, they must be in 0..1")
     if (scores.diff(dim=1) > 0).any():
         raise _Broken("scores are not sorted from high to low")
@@ -262,7 +269,7 @@ RULES: tuple[tuple[str, Callable[[_Trial], None]], ...] = (
 def _step(name: str, function: Callable[..., Any], *args: Any) -> Any:
     try:
         return function(*args)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise _Broken(f"{name} raised {type(error).__name__}: {words(error)}") from error
 
 

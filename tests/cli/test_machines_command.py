@@ -9,6 +9,7 @@ import pytest
 from paretodet.records.measurement import Measurement
 from paretodet.records.row_id import with_id
 from paretodet.records.store import Store
+from paretodet.sweep.machines import machine_to_name
 
 Run = Callable[..., tuple[int, str, str]]
 FACTS = {"a1b2c3": {"cpu": "Example EPYC", "cores_logical": 8}, "d4e5f6": {"cpu": "Example Cortex", "cores_logical": 4}}
@@ -99,3 +100,11 @@ def test_of_several_rows_of_an_artifact_the_most_similar_is_compared(run: Run) -
 def test_a_comparison_that_is_not_possible_says_why(run: Run, args: tuple[str, ...], says: str) -> None:
     code, out, err = run("diff", *args)
     assert (code, out) == (2, "") and says in err and err.count("\n") == 1
+
+
+def test_a_command_to_run_next_names_the_machine_among_several(run: Run) -> None:
+    assert run("recommend", "--machine", "a1")[2].splitlines()[-1] == "Next: paretodet report --machine a1"
+    assert machine_to_name("paretodet.db", ROWS[:1]) == "a1b2c3" and machine_to_name("paretodet.db", ROWS) is None
+    alone = Store("alone.db")
+    alone.append(ROWS[0])
+    assert machine_to_name("alone.db", ROWS[:1]) is None

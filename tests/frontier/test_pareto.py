@@ -210,3 +210,13 @@ def test_the_frontier_needs_no_torch() -> None:
     code = "import sys, paretodet.frontier.pareto, paretodet.frontier.recommend, paretodet.frontier.predict\n"
     code += "import paretodet.records.store, paretodet.records.compare\nassert 'torch' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_among_mixed_splits_a_row_left_out_with_an_ap_of_its_own_labels_is_no_rival() -> None:
+    published = [row("v", 20, 35), row("d", 15, 35.2, ap_split="test-dev")]
+    own = row("own", 10, 90, ap_split="cells@0", ap_measured=True, validity="contended")
+    result = pareto_frontier([*published, own], split="mixed")
+    assert result.split == "mixed" and "own" not in result.remeasure
+    assert not any("might be on the frontier" in note for note in result.notes)
+    busy = row("busy", 10, 90, ap_split="minival", validity="contended")
+    assert "busy" in pareto_frontier([*published, busy, own], split="mixed").remeasure

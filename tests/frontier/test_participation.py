@@ -133,3 +133,42 @@ def test_the_first_rows_are_described_with_their_cause() -> None:
     assert describe_rows(Rows.of(BUSY[:1])) == "busy (contended)"
     many = [row(f"{n}", "contended", reasons=("why",)) for n in range(5)]
     assert describe_rows(Rows.of(many)) == "0 (contended: why), 1 (contended: why), 2 (contended: why) and 2 more"
+
+
+def test_the_command_names_the_weights_that_are_no_name_themselves() -> None:
+    darknet = row("yolo", job={"name": "yolo_v3-darknet53-416", "file": "yolov3.weights"})
+    assert remeasure_command([darknet], patient=True)[2:5] == ("yolo_v3-darknet53-416", "--weights", "yolov3.weights")
+    cfg = row("net", job={"name": "net.cfg", "file": "net.safetensors"})
+    hub = row("hub", job={"name": "hf:d_fine-n", "file": "net.safetensors"})
+    assert remeasure_command([cfg], patient=True)[2:5] == ("net.cfg", "--weights", "net.safetensors")
+    assert remeasure_command([hub, cfg, row("a"), row("b")], patient=True)[2:4] == ("a", "b")
+
+
+def test_the_command_measures_the_accuracy_again_and_the_canvas_and_scores_of_the_rows() -> None:
+    job = {"name": "net.onnx", "height": 320, "width": 320, "score": 0.1, "scored_on": "instances.json@12345678"}
+    rows = [row("net.onnx", job=job), row("net.onnx", job=job | {"height": 480, "width": 640, "score": 0.3})]
+    assert remeasure_command(rows, patient=True) == (
+        "paretodet", "measure", "net.onnx", "--data", "instances.json", "--score", "0.1,0.3", "--size", "320,480x640",
+        "--patience", "10m",
+    )  # fmt: skip
+    voc = row("net.onnx", job={"name": "net.onnx", "scored_on": "voc/val@12345678"})
+    assert remeasure_command([voc], patient=True)[3:7] == ("--data", "voc", "--data-split", "val")
+
+
+def test_a_command_is_for_rows_that_agree_in_their_options() -> None:
+    few = {"name": "a", "threads": 1}
+    rows = [row("a", job=few), row("b", job={"name": "b"}), row("c", job={"name": "c", "threads": None})]
+    assert remeasure_command(rows, patient=True)[2:] == ("b", "c", "--patience", "10m")
+    assert remeasure_command(rows[:1], patient=True)[2:] == ("a", "--threads", "1", "--patience", "10m")
+
+
+def test_a_row_whose_layout_was_given_can_be_measured_again() -> None:
+    layout = {"inputs": [{"name": "images"}]}
+    stated = row("net.onnx", job={"name": "net.onnx", "layout": layout, "labels": ["cat"]})
+    assert remeasure_command([stated], patient=True) == ("paretodet", "measure", "net.onnx", "--patience", "10m")
+
+
+def test_waiting_is_no_advice_where_the_quota_ran_out() -> None:
+    reason = "the control group's CPU quota ran out; 0 of 9 bursts were clean"
+    why = select_rows([row("a", "contended", disturbed_pct=20.0, reasons=(reason,))], scored).why
+    assert "--threads" in why and "idle" not in why

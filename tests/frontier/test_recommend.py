@@ -60,6 +60,27 @@ def test_the_largest_share_binds() -> None:
     assert result.binding and result.binding.field == "memory_infer_mib", "300 of 600 is more than 2 of 40"
 
 
+def test_every_limit_that_the_next_better_row_breaks_is_named() -> None:
+    result = recommend(ROWS, Budget(maximum={"latency_ms_p50": 40, "memory_infer_mib": 600}))
+    assert result.next and [(breach.field, breach.needed) for breach in result.next.breaches] == [
+        ("latency_ms_p50", 42),
+        ("memory_infer_mib", 900),
+    ]
+    assert "latency p50 42 ms, 2 ms above" in result.reason and "memory infer 900 MiB, 300 MiB" in result.reason
+    assert [breach["needed"] for breach in result.to_json()["next"]["breaches"]] == [42, 900]
+    raised = {breach.field: breach.needed for breach in result.next.breaches}
+    assert recommend(ROWS, Budget(maximum=raised)).choice == LARGE
+
+
+def test_what_a_limit_is_said_to_need_is_enough() -> None:
+    rows = [SMALL, row("near", 30.449, 30.04)]
+    result = recommend(rows, Budget(maximum={"latency_ms_p50": 30}))
+    assert "needs latency p50 30.5 ms, 0.5 ms above the limit" in result.reason
+    assert recommend(rows, Budget(maximum={"latency_ms_p50": 30.5})).choice == rows[1]
+    result = recommend(rows, Budget(maximum={"latency_ms_p50": 40}, minimum={"ap": 31}))
+    assert "needs AP 30, 1 below the limit" in result.reason
+
+
 def test_a_goal_can_be_a_cost() -> None:
     result = recommend(ROWS, Budget(minimum={"ap": 30}, goal="latency_ms_p50"))
     assert result.choice == MIDDLE and result.runners_up == (LARGE,)
@@ -168,6 +189,16 @@ def test_a_row_left_out_that_would_be_the_choice_is_named() -> None:
     assert result.remeasure == ("paretodet", "measure", "busy", "--patience", "10m")
     assert recommend([*ROWS, busy], Budget(maximum={"latency_ms_p50": 15})).undecided == ()
     assert recommend([*ROWS, busy], Budget(maximum={"latency_ms_p50": 30}), strict=True).undecided == ()
+
+
+def test_among_mixed_splits_a_row_with_an_ap_of_its_own_labels_is_not_missed() -> None:
+    mixed = [SMALL, replace(MIDDLE, ap_split="test-dev")]
+    own = row("own", 5, 90, ap_split="cells@0", ap_measured=True, validity="contended")
+    result = recommend([*mixed, own], Budget(maximum={"latency_ms_p50": 30}), split="mixed")
+    assert result.choice == mixed[1] and result.undecided == () and result.remeasure == ()
+    busy = row("busy", 5, 90, ap_split="minival", validity="contended")
+    result = recommend([*mixed, own, busy], Budget(maximum={"latency_ms_p50": 30}), split="mixed")
+    assert result.undecided == (busy,)
 
 
 def test_a_chooser_answers_as_recommend_does() -> None:

@@ -19,6 +19,7 @@ from paretodet.frontier.values import (
     columns,
     job_field,
     noun,
+    rounded_limit,
     value,
 )
 from paretodet.records.measurement import Measurement
@@ -125,3 +126,27 @@ def test_nouns_are_plain() -> None:
         "mask AP50",
         "parameters",
     ]
+
+
+@pytest.mark.parametrize(
+    ("field", "number", "upwards", "text"),
+    [
+        ("latency_ms_p50", 288.40475, True, "289 ms"),
+        ("latency_ms_p50", 288.40475, False, "288 ms"),
+        ("latency_ms_p50", 42.0, True, "42 ms"),
+        ("latency_ms_p50", 1374.7778, True, "1,375 ms"),
+        ("latency_ms_p50", 999.2, True, "1,000 ms"),
+        ("memory_infer_mib", 0.0, True, "0 MiB"),
+        ("parameters", 12_345_678.0, True, "12.4 M"),
+        ("flops", 1.2649e9, False, "1.26 G"),
+        ("ap", 24.98, False, "24.9"),
+    ],
+)
+def test_a_rounded_limit_admits_the_number(field: str, number: float, upwards: bool, text: str) -> None:
+    assert amount(field, rounded_limit(field, number, upwards=upwards)) == text
+
+
+def test_an_endless_limit_stays_as_it_is() -> None:
+    endless = float("inf")
+    assert rounded_limit("latency_ms_p50", endless, upwards=True) == endless
+    assert rounded_limit("flops", 1e300, upwards=True) >= 1e300

@@ -124,3 +124,14 @@ def test_an_axis_without_values_is_missing(rows):
 def test_device_memory_replaces_process_memory_if_all_rows_have_it(rows):
     cuda = [replace(row, device="cuda", memory_device_mib=900.0) for row in rows]
     assert budget_table(cuda, row_labels(cuda)).axes[1].field == "memory_device_mib"
+
+
+def test_a_larger_budget_in_a_text_is_enough_in_all_that_it_names(rows):
+    cheap, better = rows[0], replace(rows[8], latency_ms_p50=118.4, memory_infer_mib=240.4)
+    answers = budget_table([cheap, better], row_labels([cheap, better]))
+    (larger,) = dict(answers.at(0, 0, 0).notes)["With a slightly larger budget"]
+    assert larger.endswith("latency up to 119 ms and memory up to 241 MiB.")
+    dear = [replace(row, ap=ap) for row, ap in ((cheap, 21.46), (better, 30.0))]
+    answers = budget_table(dear, row_labels(dear))
+    (change,) = dict(answers.at(0, answers.axes[1].free, len(answers.axes[2].stops) - 1).notes).popitem()[1]
+    assert "AP down to 21.4" in change

@@ -325,3 +325,9 @@ def test_every_cost_and_gain_can_be_shown(rows, cost, gain, titles):
     rows = [replace(rows[0], **known)]
     header, line = _printed(frontier_table(pareto_frontier(rows, cost=cost, gain=gain))).splitlines()[:2]
     assert titles.split() == header.split()[1 : 1 + len(titles.split())] and "1.00" in line
+
+
+def test_what_is_of_a_whole_batch_says_so(rows):
+    batches = [replace(rows[0], batch=8), rows[1]]
+    (note,) = wording.row_notes(batches, row_labels(batches))
+    assert "8 images" in note and not wording.row_notes(rows[:2], row_labels(rows))

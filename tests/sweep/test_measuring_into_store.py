@@ -169,3 +169,16 @@ def test_a_killed_process_holds_no_run_and_its_lock_is_removed(tmp_path: Path, b
     assert [row.name for row in measure_into(Store(path), jobs("b"), plan=Plan())] == ["b"]
     assert not list(tmp_path.glob(".*"))
     assert [row.name for row in measure_into(Store(path), jobs("a"), plan=Plan())] == ["a"]
+
+
+def test_a_run_of_jobs_that_state_no_recipe_is_not_continued_by_other_ones(tmp_path: Path, bench: Bench) -> None:
+    store = Store(tmp_path / "rows.db")
+    bench.stop_after = 1
+    with pytest.raises(KeyboardInterrupt):
+        list(measure_into(store, [Job(name=name, make=make) for name in ("a", "b")], plan=Plan()))
+    bench.stop_after = None
+    others = [Job(name=name, make=make) for name in ("c", "d")]
+    assert [row.name for row in measure_into(store, others, plan=Plan())] == ["c", "d"]
+    larger = [Job(name=name, make=make, batch=8) for name in ("a", "b")]
+    assert [row.name for row in measure_into(store, larger, plan=Plan())] == ["a", "b"]
+    assert bench.measured == ["a", "c", "d", "a", "b"]

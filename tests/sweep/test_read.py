@@ -111,3 +111,27 @@ def test_the_error_names_a_file_that_is_not_a_database(tmp_path: Path) -> None:
     (tmp_path / "x.db").write_text("hello, this is a text of some length and no database at all")
     with pytest.raises(OSError, match=r"x\.db.*not a database"):
         read_rows(tmp_path / "x.db")
+
+
+def test_the_row_with_the_ap_that_is_compared_comes_before_a_newer_one_without(tmp_path: Path) -> None:
+    store, own = Store(tmp_path / "rows.db"), {"artefact": "x", "ap_measured": True}
+    store.append(row("a", at="2030-01-01", ap=30.0, ap_split="first@1", **own))
+    store.append(row("a", at="2030-01-02", ap=40.0, ap_split="second@2", **own))
+    store.append(row("a", at="2030-01-03", artefact="x"))
+    store.append(row("a", at="2030-01-04", artefact="x", ap=50.0, ap_split="first@1"))
+    busy = {"validity": "contended", "ap_split": "first@1"}
+    store.append(row("a", at="2030-01-05", ap=9.0, **own, **busy))
+    for path in (tmp_path / "rows.db", tmp_path / "rows.jsonl"):
+        store.export_jsonl(tmp_path / "rows.jsonl")
+        of_split = {
+            split: [each.ap for each in read_rows(path, split=split)]
+            for split in ("measured:first@1", "measured", "first@1", "mixed", "elsewhere")
+        }
+        assert of_split == {
+            "measured:first@1": [30.0], "measured": [40.0], "first@1": [50.0], "mixed": [50.0], "elsewhere": [50.0]
+        }  # fmt: skip
+        assert [each.ap for each in read_rows(path)] == [50.0]
+    timed = Store(tmp_path / "timed.db")
+    for each in (store.rows()[1], store.rows()[2]):
+        timed.append(each)
+    assert [each.ap for each in read_rows(tmp_path / "timed.db", split="mixed")] == [40.0]

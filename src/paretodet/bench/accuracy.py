@@ -7,6 +7,7 @@ import numpy as np
 import torch
 
 from paretodet.bench.candidate import Candidate, Image, Labeled, Masked
+from paretodet.bench.contract import OutputCheck
 from paretodet.errors import InputError, words
 from paretodet.evaluation.coco import Scores, score
 from paretodet.evaluation.masks import Pasting, segmentations
@@ -129,9 +130,7 @@ def without_images(truth: Labels, images: Mapping[int, str]) -> Labels:
 
 def _detect(candidate: Candidate, pixels: Image, ids: Sequence[int | None]) -> Iterator[Row]:
     size = (pixels.shape[0], pixels.shape[1])
-    outputs = candidate.infer(candidate.prepare([pixels]))
-    detections = candidate.finish(outputs, torch.tensor([size], dtype=torch.float32))
-    for label, row in _rows(detections, size, pasting_of(candidate)):
+    for label, row in _rows(detections_of(candidate, pixels), size, pasting_of(candidate)):
         if not 0 <= label < len(ids):
             raise InputError(
                 f"labels: {candidate.name} returned label {label}, but there are {len(ids)} categories: its numbers "
@@ -141,6 +140,14 @@ def _detect(candidate: Candidate, pixels: Image, ids: Sequence[int | None]) -> I
             )
         if ids[label] is not None:
             yield {"category_id": ids[label], **row}
+
+
+def detections_of(candidate: Candidate, pixels: Image) -> Detections:
+    """The detections in one image. Raises ContractError for anything else that a candidate may return."""
+    size = torch.tensor([pixels.shape[:2]], dtype=torch.float32)
+    detections = candidate.finish(candidate.infer(candidate.prepare([pixels])), size)
+    OutputCheck(1).check_form(detections)
+    return detections
 
 
 def pasting_of(candidate: Candidate) -> Pasting:

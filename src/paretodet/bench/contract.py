@@ -56,11 +56,15 @@ class OutputCheck:
 
     def check(self, detections: Detections) -> None:
         """Raises ContractError with the first rule that is broken."""
+        self.check_form(detections)
+        for name, field in zip(Detections._fields, detections, strict=True):
+            self._check_field(name, field)
+
+    def check_form(self, detections: Detections) -> None:
+        """The same for the type and the shapes alone."""
         _check_type(detections)
         shapes = tuple(None if field is None else tuple(field.shape) for field in detections)
         self._check_shapes(shapes, detections.scores.ndim)
-        for name, field in zip(Detections._fields, detections, strict=True):
-            self._check_field(name, field)
 
     def _check_shapes(self, shapes: tuple[Any, ...], ndim: int) -> None:
         if ndim != 2 or shapes[0] != (*shapes[1], 4) or shapes[2] != shapes[1] or shapes[1][0] != self.batch:

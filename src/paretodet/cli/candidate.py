@@ -6,7 +6,7 @@ from functools import wraps
 from typing import TYPE_CHECKING, Any
 
 from paretodet.cli import options
-from paretodet.cli.output import note
+from paretodet.cli.output import data_only, note
 from paretodet.cli.progress import ProgressBar
 from paretodet.reports import listening
 
@@ -34,7 +34,8 @@ Command = Callable[..., None]
 
 
 def with_candidate_options(**changed: Any) -> Callable[[Command], Command]:
-    """A decorator that replaces a command's parameter `given` by OPTIONS, and passes their values in it.
+    """A decorator that replaces a command's parameter `given` by OPTIONS, and passes their values in it; what a
+    candidate prints meanwhile is not among the data that the command prints.
 
     An option that is a parameter of the command is left out. `changed` are annotations in place of those in OPTIONS;
     None leaves an option out.
@@ -51,7 +52,8 @@ def with_candidate_options(**changed: Any) -> Callable[[Command], Command]:
         @wraps(command)
         def run(**values: Any) -> None:
             given = {parameter.name: values.pop(parameter.name) for parameter in added}
-            command(given=given, **values)
+            with data_only():
+                command(given=given, **values)
 
         others = [parameter for name, parameter in parameters.items() if name != "given"]
         required = [parameter for parameter in others if parameter.default is parameter.empty]

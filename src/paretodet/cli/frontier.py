@@ -12,6 +12,7 @@ from paretodet.errors import InputError
 
 if TYPE_CHECKING:
     from paretodet.frontier.budget import Budget
+    from paretodet.records.measurement import Measurement
     from paretodet.records.rows import Rows
 
 NO_ANSWER = 1
@@ -45,7 +46,7 @@ def frontier(
     more = parsing.columns(columns, COLUMNS)
     parsing.check_calls(calls, [cost, gain.removeprefix("-")])
     result = pareto_frontier(
-        of_machine(store, read_rows(store, run=run, estimates=estimates, notify=note), machine),
+        of_machine(store, read_rows(store, run=run, split=split, estimates=estimates, notify=note), machine),
         cost=parsing.job_field(cost, calls),
         gain=parsing.job_field(gain, calls),
         split=split,
@@ -105,7 +106,7 @@ def recommend(
     )
     if all_machines and machine:
         raise InputError("all-machines: contradicts --machine, give one of them", "option-conflict")
-    rows = of_machine(store, read_rows(store, run=run, estimates=estimates, notify=note), machine)
+    rows = of_machine(store, read_rows(store, run=run, split=split, estimates=estimates, notify=note), machine)
     if all_machines:
         which = {"split": split, "include_invalid": include_invalid, "strict": strict}
         _recommend_on_all(rows, budget, which, store, json)
@@ -122,7 +123,7 @@ def recommend(
     kept = None if store == options.DEFAULT_STORE else store
     usual = split == options.SPLIT or include_invalid  # the page shows valid rows only, maybe none of this split
     split_option = None if usual or not budget.asks_accuracy else split
-    note_next("report", split=split_option, estimates=estimates, store=kept, run=run)
+    note_next("report", split=split_option, estimates=estimates, store=kept, machine=machine, run=run)
     if not recommendation.choice:
         raise typer.Exit(NO_ANSWER)
 
@@ -157,3 +158,14 @@ def remeasure_command(again: Sequence[str], store: str) -> str | None:
 def note_remeasure(command: str | None) -> None:
     if command:
         note(f"To decide it: {command}")
+
+
+def note_question(rows: "Sequence[Measurement]", store: str, *, estimates: bool) -> None:
+    """Prints the command that chooses among rows that were just measured."""
+    from paretodet.frontier.suggestions import suggested_options
+    from paretodet.sweep.machines import machine_to_name
+
+    if question := suggested_options(rows):
+        kept = None if store == options.DEFAULT_STORE else store
+        machine = machine_to_name(store, rows)
+        note_next("recommend", **question, estimates=estimates, store=kept, machine=machine)

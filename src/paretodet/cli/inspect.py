@@ -6,7 +6,7 @@ import typer
 
 from paretodet.cli import options
 from paretodet.cli.candidate import Given, config, with_candidate_options
-from paretodet.cli.output import note, note_next, print_json
+from paretodet.cli.output import note, note_next, print_json, print_text
 
 
 @with_candidate_options(
@@ -34,7 +34,7 @@ def inspect(
     if json:
         print_json(found.to_json())
     else:
-        typer.echo(found.to_toml(), nl=False)
+        print_text(found.to_toml())
     if out and (boxes := drawn(chosen, found, picture)):
         with written(out) as temporary:
             boxes.save(temporary, format="PNG" if out.suffix.lower() == ".png" else "JPEG", quality=92)

@@ -9,8 +9,8 @@ import typer
 
 from paretodet.cli import measuring_options, options, parsing, place_options
 from paretodet.cli.candidate import Given, config_fields, with_candidate_options
-from paretodet.cli.frontier import note_remeasure, remeasure_command
-from paretodet.cli.output import note, note_all, note_next, print_json, show
+from paretodet.cli.frontier import note_question, note_remeasure, remeasure_command
+from paretodet.cli.output import note, note_all, print_json, show
 from paretodet.cli.places import measured_there, place_named
 from paretodet.cli.progress import ProgressBar
 from paretodet.errors import InputError
@@ -165,7 +165,7 @@ def _finish(rows: "list[Measurement]", report: Path | None, json: bool, store: s
 
         chosen = for_page(rows, COSTS, split=options.SPLIT)
         note(f"The page is {write_page(chosen, report, split=options.SPLIT, total=len(rows))}.")
-    _next(rows, store)
+    note_question(rows, store, estimates=any(row.ap_estimate for row in rows))
 
 
 def _show(rows: "list[Measurement]", store: str, more: Sequence[str]) -> None:
@@ -186,11 +186,3 @@ def _show(rows: "list[Measurement]", store: str, more: Sequence[str]) -> None:
     alone = not_compared(frontier) if frontier.members else ""  # else a note says that no row has an accuracy
     note_all(filter(None, (footnote(rows, more=more), *frontier.notes, alone, *changes(frontier))))
     note_remeasure(remeasure_command(frontier.remeasure, store))
-
-
-def _next(rows: "list[Measurement]", store: str) -> None:
-    from paretodet.frontier.suggestions import suggested_options
-
-    if question := suggested_options(rows):
-        estimates = any(row.ap_estimate for row in rows)
-        note_next("recommend", **question, estimates=estimates, store=None if store == options.DEFAULT_STORE else store)

@@ -3,8 +3,10 @@
 import json
 import shlex
 import sys
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, redirect_stdout
+from contextvars import ContextVar
+from typing import Any, TextIO
 from uuid import uuid4
 
 from rich.console import Console, RenderableType
@@ -16,17 +18,40 @@ ONE_LINE = json.JSONEncoder(ensure_ascii=False).encode
 TOGETHER = 10_000  # items that are encoded by one call
 FLAGS = {"calibration": "--calibrate", "labels": "--classes"}  # of the fields whose option has another name
 NOTES = Console(stderr=True, highlight=False, emoji=False)
+_DATA: ContextVar[TextIO | None] = ContextVar("data", default=None)  # standard output inside `data_only`
+
+
+@contextmanager
+def data_only() -> Iterator[None]:
+    """Standard output has what the functions below print inside and nothing else: what a candidate prints goes to
+    standard error.
+    """
+    token = _DATA.set(_data())
+    try:
+        with redirect_stdout(sys.stderr):
+            yield
+    finally:
+        _DATA.reset(token)
+
+
+def _data() -> TextIO:
+    return _DATA.get() or sys.stdout
 
 
 def print_json(value: Any) -> None:
     """Prints one JSON document; a list has one item per line. Bytes of a file name that are not UTF-8 become "?"."""
     text = f"[{_lines(value)}]" if isinstance(value, list) else _document(value)
-    sys.stdout.write(text.encode("utf-8", "replace").decode() + "\n")
+    _data().write(text.encode("utf-8", "replace").decode() + "\n")
+
+
+def print_text(text: str) -> None:
+    """Prints a text for another program as it is."""
+    _data().write(text)
 
 
 def show(item: RenderableType) -> None:
     """Prints a table or sentence for a person, 160 columns wide if standard output is a file or pipe."""
-    console = Console(highlight=False, emoji=False, width=None if sys.stdout.isatty() else 160)
+    console = Console(file=_data(), highlight=False, emoji=False, width=None if _data().isatty() else 160)
     console.print(printable(item) if isinstance(item, str) else item, markup=False, soft_wrap=isinstance(item, str))
 
 

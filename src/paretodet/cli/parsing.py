@@ -47,10 +47,15 @@ def words(text: str | None) -> tuple[str, ...]:
 
 
 def limits(pairs: list[str] | None, **named: float | None) -> dict[str, float]:
-    """["ap=30"] and the named limits that are not None -> {"ap": 30.0, ...}. Raises InputError."""
-    return {key: number for key, number in named.items() if number is not None} | dict(
-        _pair(each) for each in pairs or ()
-    )
+    """["ap=30"] and the named limits that are not None -> {"ap": 30.0, ...}.
+
+    Raises InputError for what is no limit, and for a second limit of the same field.
+    """
+    given = [(key, number) for key, number in named.items() if number is not None] + list(map(_pair, pairs or ()))
+    fields = [job_field(name, None) for name, _ in given]
+    if repeated := next((name for name in fields if fields.count(name) > 1), None):
+        raise InputError(f"max, min: {repeated} has two limits of the same kind, give one of them", "option-conflict")
+    return dict(given)
 
 
 def job(fields: dict[str, float], calls: int | None) -> dict[str, float]:
@@ -59,10 +64,10 @@ def job(fields: dict[str, float], calls: int | None) -> dict[str, float]:
 
 
 def job_field(name: str, calls: int | None) -> str:
-    """ "job_ms" and 20 -> "job_ms:20"; "latency" and "-latency" -> with "latency_ms_p50"; any other field unchanged."""
+    """ "job_ms" and 20 -> "job_ms:20"; "latency" -> "latency_ms_p50"; any other field unchanged. A minus sign stays."""
     sign, short = ("-", name[1:]) if name.startswith("-") else ("", name)
-    name = sign + SHORT.get(short, short)
-    return f"{name}:{calls}" if name == "job_ms" and calls not in (None, 1) else name
+    name = SHORT.get(short, short)
+    return sign + (f"{name}:{calls}" if name == "job_ms" and calls not in (None, 1) else name)
 
 
 def check_calls(calls: int | None, fields: Iterable[str]) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Self
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn
 from rich.progress import Progress as Rich
 
-from paretodet.cli.output import NOTES
+from paretodet.cli.output import NOTES, note, printable
 
 if TYPE_CHECKING:
     from paretodet.bench.job import Progress
@@ -22,10 +22,10 @@ class ProgressBar:
 
     def __init__(self, *, shown: bool = True) -> None:
         columns = (
-            TextColumn("{task.description}"),
+            TextColumn("{task.description}", markup=False),
             BarColumn(),
             MofNCompleteColumn(),
-            TextColumn("{task.fields[left]}"),
+            TextColumn("{task.fields[left]}", markup=False),
         )
         self._rich = Rich(
             *columns, console=NOTES, auto_refresh=False, transient=True, disable=not (shown and NOTES.is_terminal)
@@ -46,7 +46,8 @@ class ProgressBar:
         self.draw(f"{progress.phase:9} {progress.name}", progress.done, progress.total, left)
 
     def draw(self, description: str, done: int, total: int, left: str) -> None:
-        self._rich.update(self._task, description=description, completed=done, total=total or None, left=left)
+        text = printable(description)
+        self._rich.update(self._task, description=text, completed=done, total=total or None, left=left)
         self._rich.refresh()
 
     def counting(self, phase: str, name: str) -> Callable[[int, int], None]:
@@ -68,7 +69,7 @@ class ProgressBar:
         latency = f"{row.latency_ms_p50:.1f} ms" if row.latency_ms_p50 is not None else row.error or ""
         name = f"{row.name} · {row.runtime} {row.precision}" if with_runtime else row.name
         name += f" · {row.machine_facts['label']}" if row.machine_facts.get("label") else ""
-        NOTES.print(f"{row.id[:8]}  {name}  {latency}  {row.validity}", markup=False, soft_wrap=True)
+        note(f"{row.id[:8]}  {name}  {latency}  {row.validity}")
 
 
 def spoken(seconds: float) -> str:

@@ -25,7 +25,7 @@ def report(
     from paretodet.writing import check_target
 
     check_target(out, "out", read=[Path(store), data_doctor])
-    rows = of_machine(store, read_rows(store, run=run, estimates=estimates, notify=note), machine)
+    rows = of_machine(store, read_rows(store, run=run, split=split, estimates=estimates, notify=note), machine)
     chosen = complete_rows(store, for_page(rows, COSTS, split=split))
     boxes = read_box_sizes(data_doctor) if data_doctor else None
     path = write_page(chosen, out, split=split, boxes=boxes, total=len(rows))

@@ -7,8 +7,9 @@ import typer
 
 from paretodet.cli import measuring_options, options, parsing, place_options
 from paretodet.cli.candidate import Given, config_fields, with_candidate_options
+from paretodet.cli.frontier import note_question
 from paretodet.cli.measure import check_outputs
-from paretodet.cli.output import flag, note, note_all, note_next, print_json, show
+from paretodet.cli.output import flag, note, note_all, print_json, show
 from paretodet.cli.places import OF_FILES, searched_host
 from paretodet.cli.progress import ProgressBar
 
@@ -87,7 +88,6 @@ def search(
 
 def _finish(result: "SearchResult", report: Path | None, json: bool, store: str) -> None:
     """Prints the frontier and what was not measured, writes the page, and prints the next command."""
-    from paretodet.frontier.suggestions import suggested_options
     from paretodet.report.searched import endings, search_json, search_table, summary
 
     if json:
@@ -107,6 +107,4 @@ def _finish(result: "SearchResult", report: Path | None, json: bool, store: str)
     if not all(result.measured[index] for index in result.undecided):
         note("Run the same command to go on: the rows are in the store.")
     rows = [each.row for each in result.configurations if each.row]
-    if question := suggested_options(rows):
-        estimates = bool(result.estimated.any())
-        note_next("recommend", **question, estimates=estimates, store=None if store == options.DEFAULT_STORE else store)
+    note_question(rows, store, estimates=bool(result.estimated.any()))

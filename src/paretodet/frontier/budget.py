@@ -77,10 +77,14 @@ class Breach:
 
 @dataclass(frozen=True, kw_only=True)
 class NextStep:
-    """The better row that needs the least more budget; `change` is its goal and limited fields minus the choice's."""
+    """The better row that needs the least more budget.
+
+    `change` is its goal and limited fields minus the choice's, `breaches` are all the limits that it breaks.
+    """
 
     row: Measurement
     change: dict[str, float]
+    breaches: tuple[Breach, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,7 +109,7 @@ class Recommendation:
 
     choice: Measurement | None
     runners_up: tuple[Measurement, ...]  # at most two: the next best that fit
-    binding: Breach | None  # the limit that `next` breaks; None if no measured row is better
+    binding: Breach | None  # of the limits that `next` breaks, the one that is missed most; None without `next`
     next: NextStep | None  # of the better rows, the one that needs the smallest relaxation
     relaxation: Relaxation | None  # None if there is a choice
     reason: str
@@ -123,7 +127,7 @@ class Recommendation:
             "choice": self.choice and _row(self.choice),
             "runners_up": [_row(row) for row in self.runners_up],
             "binding": self.binding and _breach(self.binding),
-            "next": self.next and {"row": _row(self.next.row), "change": self.next.change},
+            "next": self.next and _next_step(self.next),
             "relaxation": self.relaxation and _relaxation(self.relaxation),
             "probability_fits": self.probability_fits,
             "probability_best": self.probability_best,
@@ -137,6 +141,11 @@ class Recommendation:
 
 def _row(row: Measurement) -> dict[str, Any]:
     return {name: content for name, content in row.to_json().items() if name != "raw"}
+
+
+def _next_step(step: NextStep) -> dict[str, Any]:
+    breaches = [_breach(breach) for breach in step.breaches]
+    return {"row": _row(step.row), "change": step.change, "breaches": breaches}
 
 
 def _relaxation(relaxation: Relaxation) -> dict[str, Any]:

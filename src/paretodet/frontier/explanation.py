@@ -1,11 +1,11 @@
 """A recommendation in sentences."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 from paretodet.frontier.budget import Breach, Budget, NextStep, Recommendation
 from paretodet.frontier.probability import MAXIMUM
 from paretodet.frontier.ranked import RankedRows
-from paretodet.frontier.values import GAINS, amount, noun, value
+from paretodet.frontier.values import GAINS, amount, noun, rounded_limit, value
 from paretodet.records.estimate import estimate_of
 from paretodet.records.measurement import Measurement
 
@@ -31,17 +31,14 @@ def explain(recommendation: Recommendation, budget: Budget, rows: RankedRows, *,
         yield from _uncertainty(recommendation, budget, with_goal)
         if recommendation.runners_up:
             yield f"Next best: {', '.join(map(with_goal, recommendation.runners_up))}."
-        yield (
-            _next_sentence(rows.label(recommendation.next.row), recommendation.next, recommendation.binding)
-            if recommendation.next and recommendation.binding
-            else "No measured row is better."
-        )
+        step = recommendation.next
+        yield _next_sentence(rows.label(step.row), step) if step else "No measured row is better."
     elif recommendation.relaxation:
-        needs = " and ".join(map(_need, recommendation.relaxation.breaches))
+        nearest = recommendation.relaxation
         yield f"No row (of {len(rows.rows)}) fits: {limits_text(budget)}."
-        yield f"The nearest is {with_goal(recommendation.relaxation.row)}; it needs {needs}."
-        if recommendation.relaxation.probability >= POSSIBLE:
-            probability = probability_text(recommendation.relaxation.probability)
+        yield f"The nearest is {with_goal(nearest.row)}; it needs {_needs(nearest.breaches)}."
+        if nearest.probability >= POSSIBLE:
+            probability = probability_text(nearest.probability)
             yield f"It may still fit, with probability {probability}, because its intervals are wide."
     else:
         yield "There is no row to choose from."
@@ -88,12 +85,18 @@ def _goal_text(row: Measurement, goal: str) -> str:
     return f"{kind}{noun(goal)} {amount(goal, number.point)}"
 
 
-def _next_sentence(label: str, step: NextStep, binding: Breach) -> str:
+def _next_sentence(label: str, step: NextStep) -> str:
     change = ", ".join(f"{noun(name)} {'+' if by > 0 else ''}{amount(name, by)}" for name, by in step.change.items())
-    return f"The next better row is {label} ({change}); it needs {_need(binding)}."
+    return f"The next better row is {label} ({change}); it needs {_needs(step.breaches)}."
+
+
+def _needs(breaches: Sequence[Breach]) -> str:
+    """All limits that have to move, each to an amount that is enough."""
+    return " and ".join(map(_need, breaches))
 
 
 def _need(breach: Breach) -> str:
-    direction = "above" if breach.kind == MAXIMUM else "below"
-    needed, by = amount(breach.field, breach.needed), amount(breach.field, breach.by)
-    return f"{noun(breach.field)} {needed}, {by} {direction} the limit"
+    above = breach.kind == MAXIMUM
+    needed = rounded_limit(breach.field, breach.needed, upwards=above)
+    by = amount(breach.field, abs(needed - breach.limit))
+    return f"{noun(breach.field)} {amount(breach.field, needed)}, {by} {'above' if above else 'below'} the limit"

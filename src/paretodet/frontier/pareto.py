@@ -27,7 +27,6 @@ from paretodet.frontier.values import (
     Columns,
     ComparableRows,
     Mask,
-    accuracy_groups,
     assumed_accuracy,
     check_field,
     columns,
@@ -36,6 +35,7 @@ from paretodet.frontier.values import (
     is_time,
     mixed_conditions,
     noun,
+    of_group,
 )
 from paretodet.records.measurement import Measurement
 from paretodet.records.rows import Rows
@@ -283,8 +283,8 @@ def _missed(selected: Participation[_PricedRows], indices: _FrontierIndices, axe
     """The rows left out that no compared row certainly dominates: if they were valid, they might be members."""
     outside = selected.outside.where(has_latency(selected.outside))
     group = selected.compared.group
-    if group and group.slack == 0:
-        outside = accuracy_groups(outside, axes.gain).get(group.label, outside.where(np.arange(0)))
+    if group:
+        outside = of_group(outside, axes.gain, group.label)
     costs, gains = (
         Columns(*map(np.concatenate, zip(compared, left_out, strict=True)))
         for compared, left_out in zip((indices.costs, indices.gains), axes.columns(outside), strict=True)

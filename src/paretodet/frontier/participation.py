@@ -1,5 +1,6 @@
 """Which rows enter an answer, and the command that measures rows again if that leaves the answer open."""
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Generic, Protocol, TypeVar
@@ -8,7 +9,7 @@ import numpy as np
 
 from paretodet.errors import InputError
 from paretodet.frontier.values import Mask, matches
-from paretodet.records.disturbance import cause
+from paretodet.records.disturbance import QUOTA, cause
 from paretodet.records.measurement import USABLE, Measurement
 from paretodet.records.rows import Rows
 
@@ -16,11 +17,13 @@ MIN_TRUSTED = 2  # with fewer trusted rows, all rows that have a latency enter
 MAX_DESCRIBED = 3  # rows in a sentence
 MAX_NAMES = 8  # detectors in a command
 NO_ROWS = Rows.of(())
-# Keys of a job that are not options of `measure`, belong to one candidate or are of files; all others are options.
-NOT_OPTIONS = frozenset(
-    ("name", "weights", "file", "cfg", "bundle", "labels", "height", "width", "scored_on", "calibration")
-)
-LISTED = ("runtime", "precision")  # options of which `measure` takes several values
+# Options of `measure` by the key of a job. Those of which it takes several values:
+LISTED = ("runtime", "precision")
+# Those of which it takes one value, so that a command is for rows that agree in them:
+SINGLE = ("device", "batch", "threads", "nms", "fit", "sampling")
+SWITCHES = ("allow_fallback", "trust")
+TRAINED = ".safetensors"  # a file of weights that stands for its detector
+NAMED_FILES = (".cfg", ".json")  # names that do not stand for the weights beside them
 
 
 class Compared(Protocol):
@@ -79,20 +82,52 @@ def has_latency(rows: Rows) -> Mask:
 
 
 def remeasure_command(rows: Iterable[Measurement], *, patient: bool) -> tuple[str, ...]:
-    """The words of the command that measures these rows again; empty without rows.
+    """The words of a command that measures these rows again; empty without rows.
 
-    `patient`: it waits for a quiet machine; otherwise it measures until the intervals are narrow.
+    Most options have one value in a command, so it is for as many of the rows as agree in them. Rows state files by
+    their names alone, and so does the command. `patient`: it waits for a quiet machine; otherwise it measures until the
+    intervals are narrow.
     """
-    rows = tuple(rows)
-    names = dict.fromkeys(str(row.job.get("file") or row.job.get("name") or row.name) for row in rows)
-    if not names:
+    rows = _agreeing(tuple(rows))
+    if not rows:
         return ()
-    keys = sorted({key for row in rows for key in row.job} - {*NOT_OPTIONS, *LISTED})
-    choices = {key: {row.job.get(key) for row in rows} - {None} for key in keys}
-    common = [(name, values.pop()) for name, values in choices.items() if len(values) == 1]
-    flags = [word for name, value in common if (name, value) != ("batch", 1) for word in _option(name, value)]
+    names = dict.fromkeys(_candidate(row)[0] for row in rows)
+    switches = (f"--{name.replace('_', '-')}" for name in SWITCHES if any(row.job.get(name) is True for row in rows))
+    flags = (*_candidate(rows[0])[1:], *_options(rows[0]), *switches, *_listed(rows))
     more = ("--patience", "10m") if patient else ("--until", "3")
-    return ("paretodet", "measure", *list(names)[:MAX_NAMES], *flags, *_listed(rows), *more)
+    return ("paretodet", "measure", *list(names)[:MAX_NAMES], *flags, *more)
+
+
+def _agreeing(rows: tuple[Measurement, ...]) -> tuple[Measurement, ...]:
+    """The largest part of the rows that one command can measure."""
+    keys = [(*_weighted(row), *_options(row), *(bool(values) for _, values in _choices([row]))) for row in rows]
+    counts = Counter(keys)
+    most = max(counts, key=counts.__getitem__, default=())
+    return tuple(row for row, key in zip(rows, keys, strict=True) if key == most)
+
+
+def _candidate(row: Measurement) -> tuple[str, ...]:
+    """The name of a row's candidate, and the option of its weights unless these are the name."""
+    name, file = str(row.job.get("name") or row.name), str(row.job.get("file") or "")
+    if not file:
+        return (name,)
+    is_alone = file.endswith(TRAINED) and ":" not in name and not name.endswith(NAMED_FILES)
+    return (file,) if is_alone else (name, "--weights", file)
+
+
+def _weighted(row: Measurement) -> tuple[str, ...]:
+    """The candidate if it needs an option for its weights, which are of one candidate; else empty."""
+    words = _candidate(row)
+    return words if len(words) > 1 else ()
+
+
+def _options(row: Measurement) -> tuple[str, ...]:
+    """The words of the options that have one value in a command."""
+    given = [(name, value) for name in SINGLE if isinstance(value := row.job.get(name), str | int | float)]
+    words = [word for name, value in given if (name, value) != ("batch", 1) for word in (f"--{name}", str(value))]
+    labels, _, split = str(row.job.get("scored_on") or "").rpartition("@")[0].partition("/")
+    scored = (("--data", labels), ("--data-split", split))
+    return (*words, *(word for name, value in scored if value for word in (name, value)))
 
 
 def _listed(rows: Sequence[Measurement]) -> Iterator[str]:
@@ -100,16 +135,21 @@ def _listed(rows: Sequence[Measurement]) -> Iterator[str]:
     for name in LISTED:
         if any(row.job.get(name) for row in rows):
             yield from (f"--{name}", ",".join(dict.fromkeys(_asked(row, name) for row in rows)))
+    for name, values in _choices(rows):
+        if values:
+            yield from (f"--{name}", ",".join(dict.fromkeys(values)))
+
+
+def _choices(rows: Sequence[Measurement]) -> tuple[tuple[str, list[str]], ...]:
+    """Further options that take several values, which the rows of one command have all or none of."""
+    scores = [str(score) for row in rows if (score := row.job.get("score")) is not None]
+    sizes = [(height, row.job.get("width") or height) for row in rows if (height := row.job.get("height"))]
+    texts = [f"{height}" if height == width else f"{height}x{width}" for height, width in sizes]
+    return ("score", scores), ("size", texts)
 
 
 def _asked(row: Measurement, name: str) -> str:
     return str(row.job.get(name) or {"runtime": row.runtime, "precision": "fp32"}[name])
-
-
-def _option(name: str, value: object) -> tuple[str, ...]:
-    """The words of an option; a switch that is on has no value."""
-    option = f"--{name.replace('_', '-')}"
-    return (option,) if value is True else (option, str(value))
 
 
 def describe_rows(rows: Rows) -> str:
@@ -133,6 +173,15 @@ def _participation(rows: Rows, mask: Mask, compare: Compare[T]) -> Participation
     return Participation(rows=inside, outside=rows.where(~mask), compared=compared)
 
 
+def _advice(row: Measurement) -> str:
+    """What ends the disturbance of a row."""
+    if row.validity == "throttled":
+        return "Let the machine cool down"
+    if cause(row) == QUOTA:
+        return "Raise the CPU quota, or give fewer --threads than it has cores"
+    return "Wait until the machine is idle"
+
+
 def _provisional(selected: Participation[T]) -> Participation[T]:
     known = selected.compared.known
     disturbed = known.where(~matches(known, "validity", USABLE))
@@ -140,9 +189,8 @@ def _provisional(selected: Participation[T]) -> Participation[T]:
         return selected
     worst = disturbed[int(np.argmax(np.nan_to_num(disturbed.numbers("disturbed_pct"))))]
     reason = f" ({words})" if (words := cause(worst)) else ""
-    advice = "Let the machine cool down" if worst.validity == "throttled" else "Wait until the machine is idle"
     why = (
         f"Provisional: {len(disturbed)} of {len(known)} rows were disturbed{reason}; their intervals were widened "
-        f"to include the possible effect. {advice}, then measure them again."
+        f"to include the possible effect. {_advice(worst)}, then measure them again."
     )
     return replace(selected, provisional=True, disturbed=disturbed, why=why)

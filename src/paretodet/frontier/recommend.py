@@ -30,6 +30,7 @@ from paretodet.frontier.values import (
     is_time,
     mixed_conditions,
     noun,
+    of_group,
 )
 from paretodet.records.measurement import Measurement
 from paretodet.records.rows import Rows
@@ -130,6 +131,8 @@ class Chooser:
         selected = select_rows(self._rows, compare, include_invalid=self._include_invalid, strict=self._strict)
         group, known = selected.compared
         outside = NO_ROWS if self._strict else selected.outside.where(has_latency(selected.outside))
+        if group.label:
+            outside = of_group(outside, _gain(fields), group.label)
         try:
             outside = _comparable(outside, fields, group.label or self._split, 0).known
         except ValueError:  # none of them has an accuracy on this split
@@ -143,12 +146,17 @@ class Chooser:
 
 
 def _comparable(rows: Rows, fields: Sequence[str], split: str | None, left_out: int) -> _KnownRows:
-    gains = [name for name in fields if name in GAINS]
-    group = comparable_group(rows, gains[0], split, left_out=left_out) if gains else ComparableRows(label="", rows=rows)
+    gain = _gain(fields)
+    group = comparable_group(rows, gain, split, left_out=left_out) if gain else ComparableRows(label="", rows=rows)
     known = np.ones(len(group.rows), dtype=np.bool_)
     for name in fields:
         known &= np.isfinite(columns(group.rows, name).point)
     return _KnownRows(group, group.rows.where(known))
+
+
+def _gain(fields: Sequence[str]) -> str:
+    """The first accuracy of these fields; empty without one."""
+    return next((name for name in fields if name in GAINS), "")
 
 
 def _choose(ranked: RankedRows, checked: LimitCheck, budget: Budget, fits: Floats) -> Recommendation:
@@ -171,7 +179,8 @@ def _choose(ranked: RankedRows, checked: LimitCheck, budget: Budget, fits: Float
     if not answer.choice:
         return replace(answer, relaxation=Relaxation(row=row, breaches=breaches, probability=float(fits[nearest])))
     binding = max(breaches, key=lambda breach: breach.share)
-    return replace(answer, binding=binding, next=NextStep(row=row, change=_change(ranked, nearest, int(fitting[0]))))
+    step = NextStep(row=row, change=_change(ranked, nearest, int(fitting[0])), breaches=breaches)
+    return replace(answer, binding=binding, next=step)
 
 
 def _breaches(checked: LimitCheck, budget: Budget, index: int) -> Iterable[Breach]:

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal, InvalidOperation
 from difflib import get_close_matches
 from typing import NamedTuple
 
@@ -185,10 +186,32 @@ def noun(field: str) -> str:
 
 def amount(field: str, number: float) -> str:
     """A number with the field's unit, to three digits: "12.3 ms", "800 MiB", "34.3 M", "1.26 G", "38.5"."""
-    unit = "ms" if "_ms" in field else "MiB" if field.endswith("_mib") else "J" if field.endswith("_j") else ""
-    scale, unit = (1.0, unit) if unit or field in GAINS else (1e6, "M") if field in COUNTS else (1e9, "G")
+    scale, unit = _scale(field)
     digits = f"{number / scale:,.0f}" if abs(number / scale) >= 999.5 else f"{number / scale:.3g}"
     return f"{digits} {unit}".strip()
+
+
+def rounded_limit(field: str, number: float, *, upwards: bool) -> float:
+    """The number, rounded to what `amount` shows in one direction only: a limit of this size admits the number."""
+    scale, _ = _scale(field)
+    digits = max(3, Decimal(number / scale).adjusted() + 1)
+    return scale * outward(number / scale, digits, upwards=upwards)
+
+
+def outward(number: float, digits: int, *, upwards: bool) -> float:
+    """A number rounded up or down to this many significant figures; what has no such form stays as it is."""
+    exact = Decimal(number)
+    try:
+        step = Decimal(1).scaleb(exact.adjusted() - digits + 1)
+        return float(exact.quantize(step, rounding=ROUND_CEILING if upwards else ROUND_FLOOR))
+    except InvalidOperation:  # it is infinite, or has more digits than a Decimal
+        return number
+
+
+def _scale(field: str) -> tuple[float, str]:
+    """What the field's numbers are divided by before they are shown, and the unit of the result."""
+    unit = "ms" if "_ms" in field else "MiB" if field.endswith("_mib") else "J" if field.endswith("_j") else ""
+    return (1.0, unit) if unit or field in GAINS else (1e6, "M") if field in COUNTS else (1e9, "G")
 
 
 def trusted_rows(rows: Sequence[Measurement], *, include_invalid: bool = False) -> tuple[Rows, int]:
@@ -217,6 +240,23 @@ def accuracy_groups(rows: Sequence[Measurement], gain: str = "ap") -> dict[str, 
     masks = {label: np.logical_or.reduce(part) for label, part in parts.items()}
     order = sorted(masks, key=lambda label: (-int(masks[label].sum()), label))
     return {label: scored.where(masks[label]) for label in order}
+
+
+def has_accuracy(rows: Rows, split: str) -> Mask:
+    """[N] which rows have an AP on this split, which is given as to `comparable_group`; "mixed": on any."""
+    known, measured = np.isfinite(rows.numbers("ap")), rows.numbers("ap_measured") == 1
+    if split in (MIXED, MEASURED):
+        return np.asarray(known & (measured | (split == MIXED)))
+    name = split.removeprefix(f"{MEASURED}:")
+    return np.asarray(known & matches(rows, "ap_split", [name]) & (measured == (name != split)))
+
+
+def of_group(rows: Rows, gain: str, label: str) -> Rows:
+    """The rows whose accuracy is comparable with that of the `comparable_group` of this label, of other rows."""
+    if label != MIXED:
+        return accuracy_groups(rows, gain).get(label, rows.where(np.arange(0)))
+    scored = _scored(rows, gain)
+    return scored.where(scored.numbers("ap_measured") != 1)
 
 
 def _scored(rows: Rows, gain: str) -> Rows:

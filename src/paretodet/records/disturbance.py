@@ -12,12 +12,13 @@ from paretodet.records.measurement import Measurement
 MIN_ALL_DISTURBED_PCT = 20.0  # if every burst was disturbed: there is no undisturbed burst to compare with
 MAX_PCT = 1e6  # more can only come from values that are no times
 MAX_CAUSE = 60  # characters of a short cause
+QUOTA = "the CPU quota ran out"
 SHORT_CAUSES = (  # sentences of the contention watch -> a few words, the most informative first
     (re.compile(r"other processes used (\d+ % of a core(?:, mostly [\w.+-]+)?)"), r"other processes used \1"),
     (re.compile(r"others on the same physical cores used (\d+ % of a core)"), r"sibling hardware threads used \1"),
     (re.compile(r"(other work used \d+ % of the GPU)"), r"\1"),
     (re.compile(r"the hypervisor stole (\d+ % of a core)"), r"the hypervisor stole \1"),
-    (re.compile(r"the control group's CPU quota ran out"), "the CPU quota ran out"),
+    (re.compile(r"the control group's CPU quota ran out"), QUOTA),
     (re.compile(r"(?:tasks|threads) waited for a CPU (\d+ % of the time)"), r"waited for a CPU \1"),
     (re.compile(r"(the clock fell to \d+ of \d+ MHz)"), r"\1"),
     (re.compile(r"the GPU slowed down: ([^;]+)"), r"the GPU slowed down: \1"),

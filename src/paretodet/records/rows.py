@@ -136,13 +136,17 @@ class Rows(Sequence[Measurement]):
         """[N] `timestamp` of each row."""
         return self.source.times()[self.indices]
 
-    def newest(self) -> "Rows":
-        """One row per subject: the newest usable row or, without one, the newest row. Equal times: the later row."""
+    def newest(self, preferred: NDArray[np.bool_] | None = None) -> "Rows":
+        """One row per subject: the newest usable row or, without one, the newest row. Equal times: the later row.
+
+        Of rows that are equally usable, those that are `preferred` [N] come before the others.
+        """
         _, subject, counts = np.unique(self.source.subjects()[self.indices], return_inverse=True, return_counts=True)
         kept = counts[subject] == 1
         repeated = np.flatnonzero(~kept)
         candidates = self.where(repeated)
-        order = np.lexsort((candidates.times(), candidates.usable(), subject[repeated]))
+        first = np.zeros(repeated.size) if preferred is None else preferred[repeated]
+        order = np.lexsort((candidates.times(), first, candidates.usable(), subject[repeated]))
         ordered = subject[repeated][order]
         is_last = np.append(ordered[1:] != ordered[:-1], True)[: ordered.size]
         kept[repeated[order[is_last]]] = True

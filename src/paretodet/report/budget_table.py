@@ -204,23 +204,28 @@ def _short(row: Measurement, labels: Labels) -> str:
 
 
 def _next(answer: Recommendation, labels: Labels) -> str:
-    if answer.next is None or answer.binding is None:
+    if answer.next is None:
         return "Nothing more accurate was measured."
     change = ", ".join(_signed(field, value) for field, value in answer.next.change.items() if value)
-    return f"{labels[answer.next.row.id]} ({change}) fits with {_breach(answer.binding)}."
+    return f"{labels[answer.next.row.id]} ({change}) fits with {_needs(answer.next.breaches)}."
 
 
 def _relaxed(answer: Recommendation, labels: Labels) -> str:
     if answer.relaxation is None:
         return "No row has all the numbers that this budget limits."
-    needs = listed([_breach(breach) for breach in answer.relaxation.breaches])
-    return f"{labels[answer.relaxation.row.id]} would fit with {needs}."
+    return f"{labels[answer.relaxation.row.id]} would fit with {_needs(answer.relaxation.breaches)}."
+
+
+def _needs(breaches: Sequence[Breach]) -> str:
+    return listed([_breach(breach) for breach in breaches])
 
 
 def _breach(breach: Breach) -> str:
-    title = QUANTITIES[breach.field].title
-    title = title if title.isupper() else title.lower()
-    return f"{title} {'up to' if breach.kind == MAXIMUM else 'down to'} {_amount(breach.field, breach.needed)}"
+    """The limit that is enough: rounded in the direction that admits the row."""
+    quantity, upwards = QUANTITIES[breach.field], breach.kind == MAXIMUM
+    title = quantity.title if quantity.title.isupper() else quantity.title.lower()
+    needed = quantity.bound(breach.needed / quantity.scale, upwards=upwards)
+    return f"{title} {'up to' if upwards else 'down to'} {quantity.with_unit(needed)}"
 
 
 def _amount(field: str, value: float) -> str:

@@ -4,9 +4,8 @@ import math
 import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
 
-from paretodet.frontier.values import GAINS, amount, noun, value
+from paretodet.frontier.values import GAINS, amount, noun, outward, value
 from paretodet.records.disturbance import cause
 from paretodet.records.estimate import ApEstimate, estimate_of
 from paretodet.records.measurement import USABLE, Measurement
@@ -35,17 +34,12 @@ def significant(value: float | None, digits: int = 3) -> str:
 
 def round_up(value: float, digits: int = 3) -> float:
     """`value` rounded up to `digits` significant figures."""
-    return _outward(value, digits, ROUND_CEILING)
+    return outward(value, digits, upwards=True)
 
 
 def round_down(value: float, digits: int = 3) -> float:
     """`value` rounded down to `digits` significant figures."""
-    return _outward(value, digits, ROUND_FLOOR)
-
-
-def _outward(value: float, digits: int, rounding: str) -> float:
-    exact = Decimal(value)
-    return float(exact.quantize(Decimal(1).scaleb(exact.adjusted() - digits + 1), rounding=rounding))
+    return outward(value, digits, upwards=False)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,6 +69,11 @@ class Quantity:
 
     def with_unit(self, shown: float | None) -> str:
         return UNKNOWN if shown is None else f"{self.number(shown)} {self.unit}".rstrip()
+
+    def bound(self, shown: float, *, upwards: bool) -> float:
+        """A number in this quantity's unit, rounded to the figures of its text in one direction only."""
+        whole = 0 if self.decimals is None or not shown else math.floor(math.log10(abs(shown))) + 1
+        return outward(shown, 3 if self.decimals is None else whole + self.decimals, upwards=upwards)
 
     @property
     def axis(self) -> str:

@@ -140,13 +140,15 @@ def row_reasons(row: Measurement, shared: Sequence[str]) -> tuple[str, ...]:
 
 
 def row_notes(rows: Sequence[Measurement], labels: Mapping[str, str]) -> list[str]:
-    """Sentences about some rows of a table: signals that only they lack, wide intervals of two processes, and measured
-    AP beside published."""
+    """Sentences about some rows of a table: batches of several images, signals that only they lack, wide intervals of
+    two processes, and measured AP beside published."""
     shared, measured = unwatched(rows), [row for row in rows if row.validity != "error"]
     others = dict.fromkeys(signal for row in measured for signal in _signals(row) if signal not in shared)
     wide = [labels[row.id] for row in rows if row.processes == 2 and WIDE_PCT < half_pct(row) < float("inf")]
     names = "all rows" if len(wide) == len(rows) > 1 else few(wide)
+    batches = _values([row for row in rows if row.batch > 1], "batch")
     return [
+        *([f"Times and memory are those of a whole batch, of {batches} images."] if batches else []),
         *([f"Not watched in some rows: {listed(list(others))}."] if others else []),
         *([f"Wide intervals ({names}): 2 processes; --processes 5 narrows them."] if wide else []),
         *_measured_beside_published(rows, labels),

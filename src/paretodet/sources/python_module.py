@@ -43,7 +43,7 @@ class PythonModule(Source):
             raise InputError(f"{unknown[0]}: {config.name} has none to set", "option-unsupported")
         try:
             candidate = make(**options)
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             raise InputError(f"{config.name} raised {type(error).__name__}: {words(error)}", "module-failed") from error
         if not isinstance(candidate, Candidate):
             made = type(candidate).__name__
@@ -74,7 +74,7 @@ def _function(name: str, *, trust: bool) -> Callable[..., Any]:
         if not f"{module}.".startswith(f"{error.name}."):
             raise
         raise UnknownName(f"{name!r}: there is no module {error.name!r}") from error
-    except Exception as error:
+    except (Exception, SystemExit) as error:  # a script that exits when it has run
         raise InputError(
             f"{name}: importing {module} raised {type(error).__name__}: {words(error)}", "module-failed"
         ) from error

@@ -1,5 +1,6 @@
 """Which machines the rows of a store are of, and the rows of one."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from paretodet.errors import InputError
@@ -49,3 +50,13 @@ def same_artifact(target: str | Path, row: Measurement, wanted: str) -> Measurem
 
 def _alike(row: Measurement, other: Measurement) -> int:
     return sum(getattr(row, name) == getattr(other, name) for name in SUBJECT)
+
+
+def machine_to_name(target: str | Path, rows: Sequence[Measurement]) -> str | None:
+    """The machine that a question about these rows of a store has to name, because the store has rows of others too.
+
+    None if it has none, or if these rows are of several.
+    """
+    these = {row.machine for row in rows}
+    known = read_rows(target).categories("machine").values
+    return these.pop() or None if len(these) == 1 and len(known) > 1 else None

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 from paretodet.bench.job import Job, Plan, Progress
 from paretodet.bench.machine import facts, fingerprint, versions
@@ -37,7 +38,7 @@ def measure_into(
     images = [content_hash(paths) for paths in dict.fromkeys(job.images for job in jobs)]
     request = {
         "plan": asdict(plan),
-        "jobs": [job.recipe for job in jobs],
+        "jobs": list(map(_request, jobs)),
         "pictures": images,  # the key under which older stores have an unfinished run
         "versions": versions(),
     }
@@ -51,6 +52,13 @@ def measure_into(
                 store.append(row)
                 yield row
         store.close_run(run)
+
+
+def _request(job: Job) -> dict[str, Any]:
+    """What is measured: a job that was not made of a name states nothing in its recipe."""
+    if "name" in job.recipe:
+        return job.recipe
+    return {"name": job.name, "batch": job.batch, "threads": job.threads, **job.recipe}
 
 
 @contextmanager

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from paretodet.errors import FileError, InputError
+from paretodet.frontier.values import has_accuracy
 from paretodet.records.columns import row_columns, row_from_columns
 from paretodet.records.lines import read_lines
 from paretodet.records.location import is_lines, is_url, without_password
@@ -24,14 +25,25 @@ def ignore(message: str) -> None:
     """Does nothing with a message."""
 
 
-def read_rows(target: str | Path, *, run: str | None = None, estimates: bool = False, notify: Notify = ignore) -> Rows:
+def read_rows(
+    target: str | Path,
+    *,
+    run: str | None = None,
+    split: str | None = None,
+    estimates: bool = False,
+    notify: Notify = ignore,
+) -> Rows:
     """The newest row of every subject in a store or JSON Lines file, or in the runs whose ids begin with `run`.
+
+    With `split`, as questions take it, a row that has the AP that is compared comes before newer ones without it: the
+    same artifact may have been scored on several labels, or timed again without any.
 
     With `estimates`, untrained systems of Huang et al. without a published AP have an estimated one. Long fields
     (`records.columns.LONG_FIELDS`) have their defaults; `complete_rows` and `with_complete_rows` read them. Raises
     ValueError if there are no rows.
     """
-    rows = _rows_of(target, run, notify).newest()
+    rows = _rows_of(target, run, notify)
+    rows = rows.newest(None if split is None else has_accuracy(rows, split))
     return _with_estimates(rows) if estimates else rows
 
 
