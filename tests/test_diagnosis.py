@@ -166,7 +166,7 @@ def test_work_after_finish_is_caught() -> None:
 def test_a_path_of_labels_is_not_a_candidate(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "set").mkdir()
-    data = ["set", str(tmp_path), "instances.json", "no/data.YAML", "no/such/folder"]
+    data = ["set", str(tmp_path), "instances.json", "no/data.YAML", "no/such/folder", "set.zip", "a.odgt"]
     names = ["ssd-mobilenet_v1-300", "hf:org/name", "module:make", "net.onnx", "models/net.onnx", "cfg/yolov3.cfg"]
     assert [name for name in data + names if means_data(name)] == data
 

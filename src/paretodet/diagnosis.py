@@ -21,6 +21,7 @@ from paretodet.config import is_bundle
 from paretodet.errors import words
 from paretodet.labels.formats import SUFFIXES
 from paretodet.labels.lint.examine import Examination, examine
+from paretodet.labels.unread import SUFFIXES as UNREAD
 from paretodet.labels.xml_stream import root_of
 from paretodet.readings.openvino_graph import ROOT
 from paretodet.sources.hub_config import CONFIG
@@ -85,7 +86,7 @@ def means_data(name: str) -> bool:
     if path.name == CONFIG:
         return False  # of transformers
     folder = path.is_dir() or (os.sep in name and ":" not in name and not path.suffix)
-    return folder or path.suffix.lower() in SUFFIXES
+    return folder or path.suffix.lower() in SUFFIXES | UNREAD
 
 
 def check_line(check: ContractCheck) -> str:

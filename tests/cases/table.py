@@ -57,18 +57,25 @@ KINDS: dict[str, tuple[str, ...]] = {
         "evaluation/test_pairing.py::test_names_of_files_are_alike_however_accents_are_composed",
         "evaluation/test_pairing.py::test_a_document_of_detections_names_its_images_and_categories",
         "evaluation/test_pairing.py::test_another_numbering_of_the_categories_is_refused_by_the_boxes",
+        "evaluation/test_numbering.py::test_a_name_that_contradicts_its_number_is_refused_where_numbers_decide",
+        "evaluation/test_numbering.py::test_categories_are_numbered_as_tables_name_them",
     ),
     "an optional field that is empty is taken for content": (
         "evaluation/test_pairing.py::test_an_optional_field_that_is_empty_is_absent",
         "labels/test_coco_reader.py::test_iscrowd_is_a_number_a_boolean_or_missing",
         "labels/test_yolo_reader.py::test_a_split_that_is_null_is_none",
         "evaluation/test_scored_annotations.py::test_a_missing_area_is_the_outlines_or_the_boxs",
+        "labels/test_coco_reader.py::test_an_outline_that_is_empty_is_none",
+        "labels/test_other_readers.py::test_predictions_are_no_labels_of_a_sample_without_objects",
     ),
     "keys that look like data are dropped": (
         "labels/test_yolo_reader.py::test_a_split_has_any_of_its_usual_names",
         "labels/test_yolo_reader.py::test_a_key_that_names_further_images_is_a_split",
         "labels/test_yolo_reader.py::test_splits_may_stand_in_a_mapping",
         "labels/test_yolo_reader.py::test_two_keys_of_one_split_are_refused",
+        "labels/test_yolo_reader.py::test_a_further_split_may_be_written_as_roboflow_does",
+        "labels/test_other_readers.py::test_numbers_of_classes_are_classes_in_their_order",
+        "labels/test_coco_reader.py::test_a_file_that_is_named_as_another_split_is_read_too",
     ),
     "fields that change what is right are read over": (
         "evaluation/test_federated.py::test_what_was_not_looked_for_is_no_mistake",
@@ -79,6 +86,10 @@ KINDS: dict[str, tuple[str, ...]] = {
         "labels/test_voc_reader.py::test_difficult_is_what_its_value_is",
         "labels/test_labelme_reader.py::test_a_mark_among_the_flags_makes_a_crowd",
         "labels/test_cvat_reader.py::test_a_mark_among_the_attributes_makes_a_crowd",
+        "labels/test_other_readers.py::test_a_mark_in_a_table_makes_a_crowd",
+        "labels/test_other_readers.py::test_a_mark_of_fiftyone_makes_a_crowd",
+        "labels/test_lvis_reader.py::test_one_of_the_fields_is_enough",
+        "labels/test_openimages_reader.py::test_without_verified_classes_the_evaluation_says_so",
     ),
     "the consequence is named, its cause is not": (
         "labels/test_voc_reader.py::test_a_size_that_is_missing_is_that_of_the_image",
@@ -86,6 +97,7 @@ KINDS: dict[str, tuple[str, ...]] = {
         "labels/test_voc_reader.py::test_if_no_xml_can_be_used_the_first_cause_is_named",
         "labels/test_yolo_reader.py::test_lines_that_are_all_left_out_are_no_matter_of_the_folder",
         "labels/test_yolo_reader.py::test_a_yaml_that_cannot_be_used_is_named_with_what_it_lacks",
+        "labels/test_yolo_reader.py::test_a_path_that_is_no_folder_is_named",
     ),
     "a number is refused for the way it is written": (
         "labels/test_yolo_reader.py::test_a_class_number_is_what_its_value_is",
@@ -112,6 +124,7 @@ KINDS: dict[str, tuple[str, ...]] = {
         "readings/test_raw_distributions.py::test_maps_with_anchors_of_as_many_channels_lack_their_anchors",
         "readings/test_anchored_rows.py::test_two_branches_of_one_shape_are_not_chosen_from",
         "labels/test_unread.py::test_it_is_named_with_the_way_out",
+        "labels/test_unread.py::test_a_set_in_a_folder_below_is_named",
     ),
     "a layout is known by the letter of its folders' names alone": (
         "labels/test_voc_reader.py::test_a_set_is_found_in_folders_of_other_names",
@@ -119,12 +132,17 @@ KINDS: dict[str, tuple[str, ...]] = {
         "labels/test_voc_reader.py::test_folders_named_as_splits_are_splits",
         "labels/test_coco_reader.py::test_a_set_is_found_in_folders_of_other_names",
         "labels/test_yolo_reader.py::test_folders_may_be_written_in_capitals",
+        "labels/test_yolo_reader.py::test_texts_lie_beside_images_where_there_is_no_folder_of_labels",
+        "labels/test_voc_folders.py::test_lists_are_splits_wherever_they_lie",
     ),
     "two findings whose fixes exclude each other": (
         "labels/test_voc_reader.py::test_the_file_name_in_an_xml_names_its_image",
         "labels/test_voc_reader.py::test_an_image_whose_name_is_alike_is_found",
         "labels/test_voc_reader.py::test_a_path_names_the_image_where_no_filename_does",
         "labels/test_voc_reader.py::test_of_a_missing_image_one_thing_is_said",
+        "labels/test_cvat_reader.py::test_a_frame_of_a_video_has_a_name_without_a_suffix",
+        "labels/test_labelme_reader.py::test_an_image_lies_where_the_path_leads_beside_the_set",
+        "labels/test_yolo_reader.py::test_listed_images_are_found_by_the_ends_of_their_names",
     ),
     "a stray file decides the format": (
         "labels/test_stray_files.py::test_a_stray_file_decides_nothing",
@@ -144,6 +162,7 @@ KINDS: dict[str, tuple[str, ...]] = {
         "labels/test_unread.py::test_the_way_out_of_yolo_s_texts_keeps_the_splits",
         "labels/test_convert.py::test_a_set_that_is_no_usual_split_is_for_training",
         "labels/test_convert.py::test_splits_keep_names_that_a_yaml_must_quote",
+        "labels/test_convert.py::test_images_of_no_split_are_converted_and_stay_in_a_divided_set",
     ),
     "a field is needed though what it says is known otherwise": (
         "labels/test_coco_images.py::test_ids_may_be_texts",

@@ -27,7 +27,7 @@ def test_missing_too_large_or_a_folder(tmp_path):
     (tmp_path / "r.json").write_text("[1, 2, 3]")
     with pytest.raises(ValueError, match="it is larger than"):
         read_json(tmp_path / "r.json", what="results", max_bytes=5)
-    with pytest.raises(ValueError, match="results"):
+    with pytest.raises(ValueError, match="results: .* is a folder"):
         read_results(tmp_path)
 
 

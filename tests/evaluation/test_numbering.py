@@ -3,8 +3,10 @@
 import pytest
 from evaluation_sets import known, perfect, spread
 
-from paretodet.evaluation.numbering import AS_COCO, FROM_ONE, FROM_ZERO, with_categories
+from labeled_sets import write_image
+from paretodet.evaluation.numbering import AS_COCO, AS_NAMES, FROM_ONE, FROM_ZERO, with_categories
 from paretodet.labels.coco_names import COCO_IDS, SYNONYMS
+from paretodet.labels.read import read_labels
 
 FRUIT = ("apple", "banana", "cherry")
 COCO_80 = dict(enumerate(COCO_IDS.values()))
@@ -134,3 +136,48 @@ def test_names_decide_even_against_the_boxes():
     assert numbers(rows, truth)[0] == [1 - key for key in right(truth)]
     rows = [row | {"category_id": ("dog", "cat")[row["category_id"]]} for row in perfect(truth)]
     assert numbers(rows, truth)[0] == [1 - key for key in right(truth)]
+
+
+@pytest.mark.parametrize("unknown", ["bird", "", None])
+def test_a_name_that_contradicts_its_number_is_refused_where_numbers_decide(unknown):
+    """As of a detector of more classes than the labels have."""
+    truth = spread({0: "cat", 1: "dog", 2: "cow"}, images=2)
+    rows = [row | {"category_name": FRUIT[0]} for row in perfect(truth)]
+    assert numbers(rows, truth) == (right(truth), ())
+    rows[0] |= {"category_id": 1, "category_name": "cat"}
+    rows[1]["category_name"] = unknown
+    assert "category_id 1 is 'cat', and in the labels 'dog'" in refused(rows, truth)
+
+
+def test_every_row_of_one_number_has_its_own_name():
+    truth = spread({1: "cat", 2: "dog"})
+    names = {1: "cat", 2: "dog"}
+    rows = [row | {"category_id": 1, "category_name": names[row["category_id"]]} for row in perfect(truth)]
+    assert numbers(rows, truth)[0] == right(truth)
+
+
+def test_a_name_of_two_categories_decides_nothing():
+    truth = spread({1: "cat", 2: "dog"})
+    truth["categories"].append({"id": 3, "name": "cat"})
+    rows = [row | {"category_name": {1: "cat", 2: "dog"}[row["category_id"]]} for row in perfect(truth)]
+    assert numbers(rows, truth) == (right(truth), ())
+
+
+@pytest.mark.parametrize("images", [1, 2])
+def test_a_few_boxes_of_other_categories_are_told(images):
+    truth = spread({1: "cat", 2: "dog"}, images=images)
+    found, (note,) = numbers(perfect(truth, number=lambda key: 3 - key), truth)
+    assert found == [3 - key for key in right(truth)] and note.startswith(f"none of the {2 * images} boxes")
+
+
+@pytest.mark.parametrize("names", [("3", "7", "10"), ("1", "2", "10")])
+def test_categories_are_numbered_as_tables_name_them(tmp_path, names):
+    rows, lines = [], ["image,x,y,w,h,class_id"]
+    for number, name in enumerate(names * 4):
+        lines.append(f"{number}.jpg,4,8,16,22,{name}")
+        write_image(tmp_path / f"{number}.jpg", number)
+        rows.append({"image_id": number, "category_id": int(name), "bbox": [4, 8, 16, 22], "score": 0.9})
+    (tmp_path / "labels.csv").write_text("\n".join(lines))
+    labels = read_labels(tmp_path / "labels.csv")
+    found, notes = with_categories(rows, labels)
+    assert [row["category_id"] for row in found] == [0, 1, 2] * 4 and notes == (AS_NAMES,)

@@ -9,8 +9,10 @@ from labeled_sets import (
     BOXES,
     NAMES,
     SIZE,
+    SPLITS,
     line,
     line_of,
+    numbered,
     thing,
     truth_of,
     write_image,
@@ -357,6 +359,16 @@ def a_key_of_another_name(folder):
         file.write("dev: images/dev\n")
 
 
+@damages("yolo", "boxes-oriented", at="data.yaml train")
+def turned_boxes(folder):
+    middles = ((x1, y1, x2, y2, (x1 + x2) / 2, (y1 + y2) / 2) for _, (x1, y1, x2, y2) in BOXES)
+    rings = ([x, y1, x2, y, x, y2, x1, y] for x1, y1, x2, y2, x, y in middles)
+    shares = [" ".join(str(side / SIZE[1 - n % 2]) for n, side in enumerate(ring)) for ring in rings]
+    lines = [f"{label} {share}" for (label, _), share in zip(BOXES, shares, strict=True)]
+    for split, number, _ in numbered():
+        write_lines(folder, split, number, "\n".join(lines))
+
+
 @damages("yolo", "label-without-image", at="labels/train/orphan.txt")
 def an_orphan(folder):
     write_lines(folder, "train", "orphan", LINES[0])
@@ -411,6 +423,13 @@ def a_box_of_three_numbers(folder):
 def a_line_that_is_too_short(folder):
     with (folder / "train_labels.csv").open("a") as file:
         file.write("train0.jpg,64,48\n")
+
+
+@damages("csv", "classes-unnamed", at="train_labels.csv")
+def a_column_of_another_name(folder):
+    for split in SPLITS:
+        path = folder / f"{split}_labels.csv"
+        path.write_text(path.read_text().replace("class", "kind", 1))
 
 
 @damages("lvis", "absent-class-labeled", at="annotations/instances_train.json annotations[2]")

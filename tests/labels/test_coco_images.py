@@ -124,6 +124,7 @@ def test_a_box_that_is_missing_is_that_around_the_outline(tmp_path, missing, out
     [
         ({"bbox": []}, "box-malformed"),
         ({"bbox": [], "segmentation": []}, "box-malformed"),
+        ({"bbox": [], "segmentation": [[]]}, "box-malformed"),
         ({"bbox": [], "segmentation": [[1, 2, 3]]}, "mask-malformed"),
         ({"bbox": [1, 2, 3], "segmentation": [RING]}, "box-malformed"),
     ],

@@ -248,7 +248,6 @@ def test_an_annotation_that_cannot_be_used_is_skipped_and_reported(tmp_path, cha
         ([[1, 2, 3, 4, 5, "x"]], "at least three x, y pairs"),
         ([[1, 2, 3, 4, 5, float("nan")]], "an outline of nan px"),
         ("polygon", "got str, polygons or run lengths are needed"),
-        ([[]], "at least three x, y pairs"),
     ],
 )
 def test_an_outline_that_cannot_be_used_is_skipped_and_its_box_stays(tmp_path, outline, fault):
@@ -258,6 +257,12 @@ def test_an_outline_that_cannot_be_used_is_skipped_and_its_box_stays(tmp_path, o
     assert int(found[0].masks[1].decode((40, 60)).sum()) == 40
     assert found.skips == 1 and fault in found.skipped[0].reason
     assert str(found.skipped[0]).startswith(f"{path} annotations[0]: ")
+
+
+@pytest.mark.parametrize("outline", [None, [], "", {}, [[]], [[], []], RUNS | {"counts": ""}, RUNS | {"counts": []}])
+def test_an_outline_that_is_empty_is_none(tmp_path, outline):
+    found = read_coco(write(tmp_path, annotations=[BOX | {"segmentation": outline}]))
+    assert found.skips == 0 and found.outlines is None and len(found.boxes) == 1
 
 
 def test_where_no_outline_can_be_used_there_are_none(tmp_path):
@@ -348,3 +353,10 @@ def test_folders_in_names_may_be_written_as_windows_does(tmp_path):
         image["file_name"] = f"train\\{image['file_name']}"
     write_truth(folder, truth)
     assert all(sample.image.is_file() for sample in read_labels(folder, split="train"))
+
+
+@pytest.mark.parametrize(("name", "found"), [("val", True), ("valid", True), ("val2017", True), ("train", False)])
+def test_a_file_that_is_named_as_another_split_is_read_too(tmp_path, name, found):
+    SOUND["coco"](tmp_path)
+    (tmp_path / "annotations/instances_val.json").rename(tmp_path / f"annotations/{name}.json")
+    assert set(splits(tmp_path)) == ({"train", name} if found else {"train"})

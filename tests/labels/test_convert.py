@@ -1,6 +1,7 @@
 """Labels written in another format are the same labels, and what is lost is named."""
 
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ from paretodet.errors import InputError
 from paretodet.labels.convert import convert, writable_formats
 from paretodet.labels.lint.examine import examine
 from paretodet.labels.read import format_of, read_labels, splits
+from paretodet.labels.split import split_set
 
 TARGETS = sorted(writable_formats())
 
@@ -187,3 +189,35 @@ def test_splits_keep_names_that_a_yaml_must_quote(tmp_path, names):
     convert(source, to="yolo", out=tmp_path / "out")
     assert set(splits(tmp_path / "out")) == {{"val2017": "val"}.get(name, name) for name in names}
     assert all(len(read_labels(tmp_path / "out", split=name)) == 6 for name in splits(tmp_path / "out"))
+
+
+@pytest.mark.parametrize("name", ["yolo", "coco"])
+def test_classes_without_a_box_are_counted_where_they_are_lost(tmp_path, name):
+    source = SOUND[name](tmp_path / "set")
+    if name == "yolo":
+        yaml = source / "data.yaml"
+        yaml.write_text(yaml.read_text().replace("[dog, cat]", "[dog, cat, emu, fox]"))
+    else:
+        for split in ("train", "val"):
+            more = [{"id": 7, "name": "emu"}, {"id": 8, "name": "fox"}]
+            truth = truth_of(source, split)
+            write_truth(source, truth | {"categories": truth["categories"] + more}, split)
+    losses = {to: convert(source, to=to, out=tmp_path / to).losses for to in TARGETS}
+    assert [to for to in TARGETS if any("classes without a box" in each for each in losses[to])] == ["voc"]
+    assert any(each.startswith("2 classes without a box") and "'emu'" in each for each in losses["voc"])
+
+
+@pytest.mark.parametrize("name", ["labelme", "cvat", "fiftyone"])
+def test_images_of_no_split_are_converted_and_stay_in_a_divided_set(tmp_path, name):
+    source = SOUND[name](tmp_path / "set")
+    if name == "labelme":
+        (source / "val").rename(source / "more")
+    else:
+        path = source / ("annotations.xml" if name == "cvat" else "samples.json")
+        text = re.sub(r'name="(\d\.jpg)" subset="val"', r'name="val/\1"', path.read_text())
+        path.write_text(text.replace('"tags": ["val"]', '"tags": []'))
+    assert splits(source) == ("train",)
+    done = convert(source, to="coco", out=tmp_path / "out")
+    assert [(split, images) for split, images, _ in done.splits] == [("train", 6), ("rest", 6)]
+    done = split_set(source, out=tmp_path / "divided", val=0.5)
+    assert [(split, images) for split, images, _ in done.splits] == [("train", 3), ("val", 3), ("rest", 6)]

@@ -8,6 +8,7 @@ from PIL import Image
 
 from labeled_sets import SOUND
 from paretodet.labels.formats.cvat import read_cvat
+from paretodet.labels.lint.parts import open_parts
 from paretodet.labels.read import format_of, read_labels, splits
 
 META = "<meta><task><labels><label><name>dog</name></label><label><name>cat</name></label></labels></task></meta>"
@@ -127,3 +128,21 @@ def test_a_mark_among_the_attributes_makes_a_crowd(tmp_path: Path, text: str, cr
     corners = 'xtl="1" ytl="2" xbr="9" ybr="9"'
     shape = f'<box label="dog" {corners}><attribute name="difficult">{text}</attribute></box>'
     assert read_cvat(write(tmp_path, shape)).crowd.tolist() == [crowd]
+
+
+@pytest.mark.parametrize("place", ["images/frame_000007.PNG", "images/Train/frame_000007.jpg", "frame_000007.png"])
+def test_a_frame_of_a_video_has_a_name_without_a_suffix(tmp_path: Path, place: str) -> None:
+    (tmp_path / place).parent.mkdir(parents=True, exist_ok=True)
+    Image.new("RGB", (60, 40)).save(tmp_path / place)
+    path = write(tmp_path, BOX, subset="Train" if "Train" in place else "")
+    path.write_text(path.read_text().replace("a.png", "frame_000007"))
+    assert read_cvat(path)[0].image == tmp_path / place
+
+
+def test_images_of_no_subset_are_a_part(tmp_path: Path) -> None:
+    for name in "ab":
+        Image.new("RGB", (60, 40)).save(tmp_path / f"{name}.png")
+    write(tmp_path, BOX, subset="Train", images=f'<image id="8" name="b.png" width="60" height="40">{BOX}</image>')
+    parts, unread = open_parts(tmp_path, format_of(tmp_path))
+    assert [(part.split, part.names) for part in parts] == [("train", ["a.png"]), ("rest", ["b.png"])] and not unread
+    assert parts[1].at(0, "").file == tmp_path / "annotations.xml"

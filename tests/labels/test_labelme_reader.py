@@ -7,6 +7,8 @@ import pytest
 
 from labeled_sets import SIZE, SOUND, labelme_shape, write_image, write_labelme
 from paretodet.labels.formats.labelme import read_labelme
+from paretodet.labels.lint.examine import examine
+from paretodet.labels.lint.parts import open_parts
 from paretodet.labels.read import format_of, read_labels, splits
 
 
@@ -110,3 +112,41 @@ def test_a_mark_among_the_flags_makes_a_crowd(tmp_path, mark):
     plain = labelme_shape("dog", (1, 2, 9, 9))
     found = read_labelme(one(tmp_path, plain, plain | {"flags": mark}, plain | {"flags": dict.fromkeys(mark, False)}))
     assert found.crowd.tolist() == [False, True, False]
+
+
+@pytest.mark.parametrize("stated", ["../images/a.jpg", "..\\images\\a.jpg"])
+@pytest.mark.parametrize("path", ["labels", "labels/a.json"])
+def test_an_image_lies_where_the_path_leads_beside_the_set(tmp_path, stated, path):
+    (tmp_path / "labels").mkdir()
+    write_image(tmp_path / "images/a.jpg", 1)
+    write_labelme(tmp_path / "labels/a.json", [labelme_shape("dog", (1, 2, 9, 9))], imagePath=stated)
+    assert read_labelme(tmp_path / path)[0].image.resolve() == tmp_path / "images/a.jpg"
+
+
+@pytest.mark.parametrize("stated", ["../../far/a.jpg", "../images/a.txt"])
+def test_a_path_leads_to_no_other_file(tmp_path, stated):
+    folder = tmp_path / "set/labels"
+    folder.mkdir(parents=True)
+    for name in ("far/a.jpg", "set/images/a.jpg"):
+        write_image(tmp_path / name, 1)
+    (tmp_path / "set/images/a.jpg").rename(tmp_path / "set/images/a.txt")
+    write_labelme(folder / "a.json", [labelme_shape("dog", (1, 2, 9, 9))], imagePath=stated)
+    assert read_labelme(folder)[0].image.parent == folder
+
+
+def test_images_of_no_split_are_a_part(tmp_path):
+    folder = SOUND["labelme"](tmp_path / "set")
+    (folder / "val").rename(folder / "more")
+    write_labelme(folder / "more/0.json", [{"label": 3}])
+    parts, unread = open_parts(folder, format_of(folder))
+    assert [(part.split, len(part.data)) for part in parts] == [("train", 6), ("rest", 6)] and not unread
+    assert [part.data.skips for part in parts] == [0, 1] and parts[1].names[0] == "more/0.jpg"
+
+
+@pytest.mark.parametrize("sides", [(90, 120), (90.0, 120.0), ("90", "120")])
+def test_the_size_that_a_file_states_is_that_of_its_labels(tmp_path, sides):
+    folder = one(tmp_path, labelme_shape("dog", (1, 2, 9, 9)), imageHeight=sides[0], imageWidth=sides[1])
+    assert read_labelme(folder)[0].size == (90, 120)
+    assert "size-mismatch" in {each.check for each in examine(folder).findings}
+    (folder / "a.jpg").unlink()
+    assert read_labelme(folder)[0].size == (90, 120)

@@ -128,3 +128,20 @@ def test_a_task_without_an_image_is_left_out(tmp_path, odd):
 def test_choices_of_the_image_are_no_regions(tmp_path):
     choice = {"type": "choices", "value": {"choices": ["indoors"]}}
     assert read_label_studio(write(tmp_path, task(studio_region("dog", (4, 8, 20, 30)), choice))).skips == 0
+
+
+@pytest.mark.parametrize("bare", [1, 5])
+def test_the_first_tasks_of_json_min_may_have_no_regions(tmp_path, bare):
+    value = region("rectanglelabels", x=25, y=50, width=25, height=25)
+    listed = [value["value"] | {"original_width": WIDTH, "original_height": HEIGHT}]
+    empty = {"image": "/data/upload/3/b.jpg", "id": 7, "annotation_id": 1}
+    write_image(tmp_path / "b.jpg", 2)
+    path = write(tmp_path, *[empty] * bare, {"image": "/data/upload/3/a.jpg", "id": 9, "label": listed})
+    assert format_of(path).name == "labelstudio" and boxes(path).tolist() == [[16, 24, 32, 36]]
+
+
+def test_the_size_that_a_task_states_is_that_of_its_labels(tmp_path):
+    path = write(tmp_path, task(studio_region("dog", (4, 8, 20, 30))))
+    (tmp_path / "a.jpg").unlink()
+    (sample,) = read_label_studio(path)
+    assert sample.size == SIZE and np.allclose(sample.boxes, [[4, 8, 20, 30]], atol=1e-4)

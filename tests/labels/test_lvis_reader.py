@@ -91,3 +91,9 @@ def test_a_class_may_be_missing_from_all_lists(tmp_path: Path) -> None:
         image["neg_category_ids"] = []
     write_truth(folder, truth)
     assert read_labels(folder, split="train").federated.absent.shape == (0, 2)
+
+
+@pytest.mark.parametrize("field", FIELDS)
+def test_one_of_the_fields_is_enough(tmp_path: Path, field: str) -> None:
+    path = write(tmp_path / "labels.json", images=[IMAGE | {field: FIELDS[field]}])
+    assert format_of(path).name == "lvis" and read_labels(path, purpose=Purpose.SCORE).federated is not None

@@ -6,6 +6,7 @@ import pytest
 from PIL import Image
 
 from labeled_sets import BOXES_HEADER, SOUND
+from paretodet.evaluation.ground_truth import read_ground_truth
 from paretodet.labels.formats import openimages
 from paretodet.labels.formats.openimages import read_open_images
 from paretodet.labels.read import format_of, read_labels, splits
@@ -165,3 +166,12 @@ def test_files_of_other_names_are_found_by_their_columns(tmp_path):
         (folder / f"{split}-annotations-bbox.csv").rename(folder / f"{split}.csv")
     assert format_of(folder).name == "openimages" and splits(folder) == ("train", "val")
     assert len(read_labels(folder, split="val")) == 6
+
+
+def test_without_verified_classes_the_evaluation_says_so(tmp_path: Path) -> None:
+    path = write(tmp_path, BOX)
+    (sentence,) = read_ground_truth(path).skipped
+    name = "train-annotations-human-imagelabels-boxable.csv"
+    assert "looked for" in sentence and f"copy {name}" in sentence
+    (tmp_path / name).write_text("ImageID,Source,LabelName,Confidence\n")
+    assert read_ground_truth(path).skipped == ()

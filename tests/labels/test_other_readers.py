@@ -224,3 +224,58 @@ def test_tables_in_other_folders_are_none_of_the_set(tmp_path):
     table(tmp_path, "image,x,y,w,h,class\na.jpg,4,8,16,22,dog", "val.csv")
     table_of(tmp_path, "train")
     assert splits(tmp_path) == ("val",)
+
+
+@pytest.mark.parametrize("column", ["class_id", "category_id", "ClassId", "label id", "cls"])
+def test_numbers_of_classes_are_classes_in_their_order(tmp_path, column):
+    lines = "".join(f"a.jpg,4,8,20,30,{number}\n" for number in (10, 2, 1))
+    found = read_table(table(tmp_path, f"image,xmin,ymin,xmax,ymax,{column}\n{lines}"))
+    assert found.labels == ("1", "2", "10") and found.classes.tolist() == [2, 1, 0]
+
+
+@pytest.mark.parametrize(("mark", "value"), [("difficult", "1"), ("Ignore", "true"), ("IsGroupOf", "1.0")])
+def test_a_mark_in_a_table_makes_a_crowd(tmp_path, mark, value):
+    text = f"image,x,y,w,h,class,{mark}\na.jpg,4,8,16,22,dog,{value}\nb.jpg,4,8,16,22,dog,0\nb.jpg,1,8,9,9,dog,\n"
+    assert read_table(table(tmp_path, text)).crowd.tolist() == [True, False, False]
+
+
+@pytest.mark.parametrize("header", ["image\txmin\tymin\txmax\tymax\tlabel", "image;xmin;ymin;xmax;ymax;label"])
+def test_values_are_parted_by_what_the_first_line_has(tmp_path, header):
+    mark = header[5]
+    path = table(tmp_path / "set", f"{header}\n{mark.join(('a.jpg', '4', '8', '20', '30', 'dog'))}\n")
+    assert format_of(path).name == "csv" and read_labels(path).boxes.tolist() == PIXELS
+
+
+@pytest.mark.parametrize("side", ["4,5", "1,024"])
+def test_a_comma_in_a_number_is_named(tmp_path, side):
+    text = f"image;xmin;ymin;xmax;ymax;label\na.jpg;{side};8;20;30;dog\nb.jpg;4;8;20;30;dog\n"
+    (skipped,) = read_table(table(tmp_path, text)).skipped
+    assert skipped.id == "box-malformed" and "no comma" in skipped.reason
+
+
+@pytest.mark.parametrize("column", ["difficult", "ignore", "IsGroupOf", "iscrowd"])
+def test_a_mark_of_fiftyone_makes_a_crowd(tmp_path, column):
+    box = fiftyone_box("dog", (4, 8, 20, 30))
+    nested = {"attributes": {column: {"_cls": "BooleanAttribute", "value": True}}}
+    listed = [box, box | {column: True}, box | nested, box | {column: 0}]
+    assert read_fiftyone(samples(tmp_path, sample(*listed))).crowd.tolist() == [False, True, True, False]
+
+
+@pytest.mark.parametrize("nothing", [None, {"_cls": "Detections", "detections": []}])
+def test_predictions_are_no_labels_of_a_sample_without_objects(tmp_path, nothing):
+    write_image(tmp_path / "data/b.jpg", 2)
+    predictions = {"model": {"_cls": "Detections", "detections": [fiftyone_box("cat", (1, 1, 9, 9))]}}
+    empty = {"filepath": "data/b.jpg", "ground_truth": nothing} | predictions
+    found = read_fiftyone(samples(tmp_path, sample(fiftyone_box("dog", (4, 8, 20, 30))) | predictions, empty))
+    assert found.labels == ("dog",) and [len(each.boxes) for each in found] == [1, 0]
+
+
+def test_a_mask_of_datumaro_has_the_box_around_it(tmp_path):
+    found = item(tmp_path, part("mask", rle={"size": list(SIZE), "counts": [48 * 4 + 8, 10, 38, 10, 48 * 59 - 18]}))
+    assert found.boxes.tolist() == [[4, 8, 6, 18]] and found.outlined.tolist() == [True] and found.skips == 0
+
+
+@pytest.mark.parametrize("last", ["0.7,0.5,0.300001,0.5", "-0.000001,0,0.5,0.5", "0.1,0.1,0.9,0.9"])
+def test_fractions_of_a_table_may_end_outside_by_rounding(tmp_path, last):
+    found = read_table(table(tmp_path, f"image,x,y,w,h,class\na.jpg,0.25,0.5,0.25,0.25,dog\nb.jpg,{last},dog\n"))
+    assert found.misreading is None and found.boxes[0].tolist() == [16, 24, 32, 36] and found.boxes.max() > 20

@@ -101,6 +101,67 @@ def kitti(folder):
     return folder
 
 
+def kitti_below(folder):
+    (folder / "training/labels").mkdir(parents=True)
+    (folder / "training/labels/000000.txt").write_text(f"Car 0.00 0 -1.57 {'599.41 ' * 11}\n")
+    return folder
+
+
+def wider(folder):
+    (folder / "label.txt").write_text("0--Parade/a.jpg\n2\n449 330 122 149 0 0 0 0 0 0\n1 2 3 4 0 0 0 0 0 0\n")
+    return folder
+
+
+def visdrone(folder):
+    (folder / "annotations").mkdir()
+    (folder / "annotations/a.txt").write_text("684,8,273,116,0,0,0,0\n406,119,265,70,0,0,0,0,\n")
+    return folder
+
+
+def mot(folder):
+    (folder / "gt").mkdir()
+    (folder / "gt/gt.txt").write_text("1,1,912,484,97,109,0,7,1\n")
+    return folder
+
+
+def json_lines(folder):
+    (folder / "train.odgt").write_text('{"ID": "a", "gtboxes": []}\n')
+    return folder
+
+
+def one_file_of_json_lines(folder):
+    write_image(folder / "a.jpg", 1)
+    (folder / "metadata.jsonl").write_text('{"file_name": "a.jpg", "objects": {"bbox": [[1, 2, 3, 4]]}}\n')
+    return folder / "metadata.jsonl"
+
+
+def nuimages(folder):
+    (folder / "v1.0-mini").mkdir()
+    (folder / "v1.0-mini/object_ann.json").write_text(json.dumps([{"token": "1", "bbox": [1, 2, 3, 4]}]))
+    return folder
+
+
+def archive(folder):
+    (folder / "set.zip").write_bytes(b"PK")
+    return folder / "set.zip"
+
+
+def pictures(folder):
+    for number, split in enumerate(("train", "val")):
+        write_image(folder / split / f"{number}.jpg", number)
+    return folder
+
+
+def two_yamls(folder):
+    for name in ("a", "b"):
+        (yolo(folder) / f"{name}.yaml").write_text("train: images\nnames: [dog, cat]\n")
+    return folder
+
+
+def texts_of_a_set(folder):
+    return SOUND["yolo"](folder) / "labels"
+
+
 CASES = {
     via: ("VGG Image Annotator", "COCO format"),
     via_table: (".csv of the VGG Image Annotator", "Import Annotations (from csv)"),
@@ -116,6 +177,17 @@ CASES = {
     classification: ("labels of classification", "box around every object"),
     one_xml: ("one xml file of Pascal VOC", "name the folder"),
     kitti: ("KITTI", "-if kitti"),
+    kitti_below: ("KITTI", "-if kitti"),
+    wider: ("WIDER FACE", "image,x,y,w,h,class,ignore"),
+    visdrone: ("VisDrone", "image,x,y,w,h,class,ignore"),
+    mot: ("MOT", "image,x,y,w,h,class,ignore"),
+    json_lines: ("JSON lines", "image,x,y,w,h,class,ignore"),
+    one_file_of_json_lines: ("JSON lines", "image,x,y,w,h,class,ignore"),
+    nuimages: ("nuImages", "nuimage_converter.py"),
+    archive: ("an archive", "unpack it"),
+    pictures: ("images and no labels", "name the folder"),
+    two_yamls: ("several .yaml", "b.yaml"),
+    texts_of_a_set: ("texts of a YOLO set", "data.yaml"),
 }
 
 
@@ -204,3 +276,19 @@ def test_the_way_out_of_yolo_s_texts_keeps_the_splits(tmp_path, make):
     images = [sample.image for sample in read_labels(folder)]
     assert len(splits(folder)) == lines.count(": ") and len(images) == len(set(images)) == len([*folder.rglob("*.jpg")])
     assert sum(len(read_labels(folder, split=split)) for split in splits(folder)) == len(images)
+
+
+@pytest.mark.parametrize("depth", ["set", "archive/set"])
+@pytest.mark.parametrize("name", ["yolo", "cvat", "csv", "openimages", "labelstudio", "fiftyone"])
+def test_a_set_in_a_folder_below_is_named(tmp_path, name, depth):
+    (tmp_path / "out" / depth).parent.mkdir(parents=True, exist_ok=True)
+    folder = SOUND[name](tmp_path / "out" / depth)
+    with pytest.raises(ValueError, match=f"holds .* in {folder}: name that folder") as refused:
+        read_labels(tmp_path / "out")
+    assert refused.value.id == "labels-format" and format_of(folder).name == name
+
+
+def test_the_columns_that_are_advised_are_read(tmp_path):
+    write_image(tmp_path / "a.jpg", 1)
+    (tmp_path / "a.csv").write_text("image,x,y,w,h,class,ignore\na.jpg,1,2,9,9,dog,0\na.jpg,20,2,9,9,dog,1\n")
+    assert read_labels(tmp_path).crowd.tolist() == [False, True]

@@ -104,3 +104,45 @@ def test_a_stray_xml_hides_no_set(tmp_path, folder, stray):
     (made / "Annotations").rename(made / folder)
     (made / folder / stray).write_text("<project/>")
     assert format_of(made).name == "voc" and [each.id.rpartition("/")[2] for each in read_labels(made)] == ["a", "b"]
+
+
+def listed_set(folder, xmls, images, place, line):
+    """Three images, in the lists train, val and trainval."""
+    for number, name in enumerate("abc"):
+        write_image(folder / images / f"{name}.jpg", number)
+        (folder / xmls).mkdir(parents=True, exist_ok=True)
+        write_xml(folder, name, thing("dog", (4, 4, 20, 20)))
+        (folder / f"Annotations/{name}.xml").rename(folder / xmls / f"{name}.xml")
+    (folder / place).mkdir(parents=True, exist_ok=True)
+    for split, names in (("train", "ab"), ("val", "c"), ("trainval", "abc")):
+        (folder / place / f"{split}.txt").write_text("".join(f"{line.format(name)}\n" for name in names))
+    (folder / place / "labels.txt").write_text("dog\n")
+    return folder
+
+
+LINES = ("{0}", "{0} 1 1 2", "{0}.jpg", "images/{0}.jpg", "./images/{0}.jpg ./xmls/{0}.xml", "/x/{0}.jpg")
+PLACES = [("xmls", ""), ("Annotations", "ImageSets"), ("annotations/xmls", "annotations")]
+
+
+@pytest.mark.parametrize("line", LINES)
+@pytest.mark.parametrize(("xmls", "place"), PLACES)
+def test_lists_are_splits_wherever_they_lie(tmp_path, xmls, place, line):
+    folder = listed_set(tmp_path / "set", xmls, "images", place, line)
+    assert set(splits(folder)) == {"train", "val", "trainval"}
+    ids = [[sample.id for sample in read_voc(folder, split=split)] for split in ("train", "val")]
+    assert ids == [["a", "b"], ["c"]]
+    parts, _ = open_parts(folder, format_of(folder))
+    assert {part.split: len(part.data) for part in parts} == {"train": 2, "val": 1}
+
+
+@pytest.mark.parametrize("text", ["0 0.5 0.5 0.1 0.1\n", "", "x.jpg\n", "a 2\n"])
+def test_texts_that_list_no_image_of_the_set_are_no_splits(tmp_path, text):
+    folder = listed_set(tmp_path / "set", "xmls", "images", "lists", "{0}")
+    for name in ("train", "val", "trainval"):
+        (folder / f"lists/{name}.txt").write_text(text)
+    assert splits(folder) == () and len(read_voc(folder)) == 3
+
+
+def test_a_line_of_a_missing_image_is_not_that_of_a_number_behind_it(tmp_path):
+    folder = voc(tmp_path / "set", "1", "b", lines=["b", "lost 1"])
+    assert [sample.id for sample in read_voc(folder, split="default")] == ["b"]

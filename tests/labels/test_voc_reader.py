@@ -306,6 +306,7 @@ OUTSIDE = '<!DOCTYPE a [<!ENTITY x SYSTEM "file:///etc/hostname">]>' + annotatio
         (annotation(thing(" ")), "object[0] has no <name>"),
         (annotation(thing(), thing(corners=(1, 2, "x", 4))), "<bndbox/xmax> is 'x', a number is needed"),
         (annotation("<object><name>dog</name></object>"), "<bndbox/xmin> is None, a number is needed"),
+        (annotation("<object><name>dog</name><robndbox/></object>"), "object[0] has <robndbox>, an oriented box"),
         (
             annotation(thing(), thing().replace("</object>", BOX + "</object>")),
             "object[1] has 2 <bndbox>, one is needed",
@@ -355,3 +356,10 @@ def test_nothing_usable_is_refused_with_the_first_reasons(tmp_path):
     folder = voc(tmp_path / "b", {"a": annotation(thing())}, train=["x"])
     with pytest.raises(ValueError, match=r"has no usable image; .*x\.xml: no such file"):
         read_voc(folder, split="train")
+
+
+@pytest.mark.parametrize(
+    ("names", "order"), [(("10", "9", "2"), ("2", "9", "10")), (("10", "9", "x"), ("10", "9", "x"))]
+)
+def test_classes_whose_names_are_numbers_are_in_their_order(tmp_path, names, order):
+    assert read_voc(voc(tmp_path, {"a": annotation(*map(thing, names))})).labels == order

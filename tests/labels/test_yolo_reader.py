@@ -314,3 +314,53 @@ def test_a_split_is_read_though_another_is_not_there(tmp_path):
     assert len(read_yolo(path, split="val")) == 1
     with pytest.raises(ValueError, match="nowhere is neither a folder"):
         read_yolo(path)
+
+
+@pytest.mark.parametrize("folder", ["images", "images/train", "JPEGImages", "pictures"])
+def test_texts_lie_beside_images_where_there_is_no_folder_of_labels(tmp_path, folder):
+    (tmp_path / folder).mkdir(parents=True)
+    Image.new("RGB", (60, 40)).save(tmp_path / folder / "a.png")
+    (tmp_path / folder / "a.txt").write_text("0 0.5 0.5 0.5 0.25")
+    (tmp_path / "data.yaml").write_text(f"train: {folder}\nnames: [dog]")
+    assert len(read_yolo(tmp_path / "data.yaml").boxes) == 1
+    assert "fault" not in {each.level for each in examine(tmp_path).findings}
+
+
+def test_labels_beside_jpegimages_are_darknets(tmp_path):
+    path = yolo(tmp_path, "0 0.5 0.5 0.5 0.25", "train: JPEGImages/train\nnames: [dog]")
+    (tmp_path / "images").rename(tmp_path / "JPEGImages")
+    assert len(read_yolo(path).boxes) == 1
+
+
+@pytest.mark.parametrize("name", ["data/{}", "/content/set/{}", "./elsewhere/{}", "C:\\set\\{}", "{}"])
+def test_listed_images_are_found_by_the_ends_of_their_names(tmp_path, name):
+    path = yolo(tmp_path, "1 0.5 0.5 0.5 0.25", "train: train.txt\nval: images/val\nnames: [dog, no]")
+    (tmp_path / "train.txt").write_text(name.format("images/train/train.png") + "\n")
+    (sample,) = read_yolo(path, split="train")
+    assert sample.image == tmp_path / "images/train/train.png" and len(sample.boxes) == 1
+
+
+def test_listed_images_that_would_be_one_keep_their_names(tmp_path):
+    path = yolo(tmp_path, "", "train: train.txt\nnames: [dog, no]")
+    (tmp_path / "train.txt").write_text("one/images/train/train.png\ntwo/images/train/train.png\n")
+    with pytest.raises(ValueError, match="one/images/train/train.png"):
+        read_yolo(path)
+
+
+@pytest.mark.parametrize("stated", ["/home/other/set", "../datasets/set", "set"])
+def test_a_path_that_is_no_folder_is_named(tmp_path, stated):
+    path = yolo(tmp_path, "", f"path: {stated}\ntrain: elsewhere/train\nval: images/val\nnames: [dog, no]")
+    with pytest.raises(ValueError, match=f"path: {stated}") as refused:
+        read_yolo(path, split="train")
+    assert refused.value.id == "labels-malformed" and len(read_yolo(path, split="val")) == 1
+
+
+def test_a_further_split_may_be_written_as_roboflow_does(tmp_path):
+    assert read_splits(two_splits(tmp_path, "dev", "../images/other")) == ("train", "dev")
+
+
+def test_polygons_of_other_forms_are_no_oriented_boxes(tmp_path):
+    upright = "0 0.1 0.1 0.5 0.1 0.5 0.5 0.1 0.5"
+    for lines in (upright, f"{upright}\n0 0.1 0.25 0.5 0.25 0.5 0.75", f"{upright}\n0 0.5 0.5 0.2 0.2"):
+        found = examine(yolo(tmp_path, lines, "train: images/train\nnames: [dog]")).findings
+        assert "boxes-oriented" not in {each.check for each in found}

@@ -44,6 +44,11 @@ def read_results(path: Path, *, max_bytes: int = MAX_BYTES) -> list[dict[str, An
     """A COCO results file: one object a detection; or the list of detections in a document with images and categories,
     whose names the rows then have. Raises ValueError naming the file and what it is instead.
     """
+    if path.is_dir():
+        raise InputError(
+            f"results: {path} is a folder, and COCO results are one .json, such as `yolo val save_json=True` writes",
+            "results-malformed",
+        )
     rows = read_json(path, what="results", max_bytes=max_bytes)
     if isinstance(rows, dict):
         rows = _detections_of(rows)

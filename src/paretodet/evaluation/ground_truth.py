@@ -84,6 +84,8 @@ def _notes(data: Labels, file: Path, form: Format, images: Path | None) -> Itera
     def first(row: int) -> str:
         return form.where(file)(data.name(int(data.owners[row])), int(data.numbers[row]))[1]
 
+    if caution := form.caution(file):
+        yield caution
     if data.areas is not None and len(rows := np.flatnonzero(np.isnan(data.areas))):
         row = int(rows[data.numbers[rows].argmin()])
         yield left_out(len(rows), NO_AREA.format(file), first(row), file, images)

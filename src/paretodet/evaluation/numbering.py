@@ -24,6 +24,7 @@ FROM_ZERO = "the results count categories from 0, in the order of the ids that t
 FROM_ONE = "the results count categories from 1, which are 0 in the labels"
 AS_COCO = "the results number the categories as COCO's own files do, from 1 to 90"
 BY_NAME = "the categories of the results are paired by their names, not by category_id"
+AS_NAMES = "the results number the categories as the labels name them"
 
 Seen = Counter[tuple[int, tuple[int, ...]]]  # boxes by their number, and the categories of the objects they lie on
 
@@ -41,40 +42,50 @@ def with_categories(rows: Sequence[Row], labels: Labels) -> tuple[list[Row], tup
     """
     if (named := _of_names(rows, labels)) is not None:
         return [_with_category(row, {}) for row in named], ()
-    if (by_name := _by_name(rows, labels)) is not None:
-        changed = any(key != own for key, own in by_name.items())
-        return [_with_category(row, by_name) for row in rows], (BY_NAME,) if changed else ()
+    if (keys := _by_name(rows, labels)) is not None:
+        changed = any(key != number_of(row) for row, key in zip(rows, keys, strict=True))
+        return [_with_key(row, key) for row, key in zip(rows, keys, strict=True)], (BY_NAME,) if changed else ()
     seen, values = _seen(rows, labels), {value for row in rows if (value := number_of(row)) is not None}
     numbering = _numbering(values, labels, seen)
+    _check_names(rows, numbering.new, labels)
     _check(numbering.new, labels, seen)
-    return [_with_category(row, numbering.new) for row in rows], (numbering.note,) if numbering.note else ()
+    notes = (numbering.note, _doubt(numbering.new, seen))
+    return [_with_category(row, numbering.new) for row in rows], tuple(filter(None, notes))
 
 
 def _with_category(row: Row, new: Mapping[int, int]) -> Row:
     """With its new category; one that is a whole number by its value alone is written as one."""
     number = number_of(row)
-    if number is None or (new.get(number, number) == number and type(row["category_id"]) is int):
-        return row
-    return row | {"category_id": new.get(number, number)}
+    return row if number is None else _with_key(row, new.get(number, number))
+
+
+def _with_key(row: Row, key: int) -> Row:
+    same = type(row["category_id"]) is int and row["category_id"] == key
+    return row if same else row | {"category_id": key}
 
 
 def _of_names(rows: Sequence[Row], labels: Labels) -> list[Row] | None:
     """Rows whose `category_id` is the name of a category, with its number; None if there is none, or one is no name."""
-    known = {name: key for key, name in labels.categories.items()}
+    known = _names(labels)
     stated = {row.get("category_id") for row in rows if isinstance(row.get("category_id"), str)}
     if not stated or not stated <= known.keys() or all(whole(name) is not None for name in stated):
         return None
     return [row | {"category_id": known.get(str(row.get("category_id")), row.get("category_id"))} for row in rows]
 
 
-def _by_name(rows: Sequence[Row], labels: Labels) -> dict[int, int] | None:
-    """None unless every row names a category of the labels and every number has one name."""
-    known = {name: key for key, name in labels.categories.items()}
-    pairs = {(number_of(row), name_in(row, NAMES)) for row in rows}
-    if not pairs or any(number is None or name not in known for number, name in pairs):
+def _by_name(rows: Sequence[Row], labels: Labels) -> list[int] | None:
+    """The category of each row; None unless every row has a number and the name of a category of the labels."""
+    known = _names(labels)
+    names = [name_in(row, NAMES) or "" for row in rows]
+    if not rows or not known.keys() >= set(names) or any(number_of(row) is None for row in rows):
         return None
-    found = {number: known[name] for number, name in pairs if number is not None and name is not None}
-    return found if len(found) == len(pairs) else None
+    return [known[name] for name in names]
+
+
+def _names(labels: Labels) -> dict[str, int]:
+    """Category by its name, without names that two have."""
+    times = Counter(labels.labels)
+    return {name: key for key, name in labels.categories.items() if times[name] == 1}
 
 
 def _seen(rows: Sequence[Row], labels: Labels) -> Seen:
@@ -112,12 +123,40 @@ def _numberings(labels: Labels) -> list[CategoryNumbering]:
     """The labels' own, then others that are usual."""
     ids, known = sorted(labels.category_ids), {name: key for key, name in labels.categories.items()}
     shifted = CategoryNumbering({key + 1: key for key in ids}, FROM_ONE) if 0 in ids else None
+    stated = {number: own for name, own in known.items() if labels.named and (number := whole(name)) is not None}
     named = {key: own for key, name in COCO_IDS.items() if (own := id_of(name, known)) is not None}
     return [
         CategoryNumbering({key: key for key in ids}),
         shifted or CategoryNumbering(dict(enumerate(ids)), FROM_ZERO),
         CategoryNumbering(named, AS_COCO),
+        CategoryNumbering(stated, AS_NAMES),
     ]
+
+
+def _check_names(rows: Sequence[Row], new: Mapping[int, int], labels: Labels) -> None:
+    """Raises InputError if a row names a category of the labels, and its number means another one."""
+    known, names = _names(labels), labels.categories
+    stated = {(number_of(row), name_in(row, NAMES)) for row in rows}
+    pairs = {(number, name) for number, name in stated if number is not None and number in new and name}
+    wrong = sorted((number, name) for number, name in pairs if known.get(name, new[number]) != new[number])
+    if not wrong:
+        return
+    number, name = wrong[0]
+    others = sorted({name for _, name in pairs} - known.keys())
+    lone = f", or leave out the rows of other categories, such as {others[0]!r:.40}" if others else ""
+    raise InputError(
+        f"results: category_id {number} is {name!r:.40}, and in the labels {names[new[number]]!r:.40}: write "
+        f"category_name into every row as the labels have it{lone}",
+        "label-unknown",
+    )
+
+
+def _doubt(new: Mapping[int, int], seen: Seen) -> str:
+    """Where too few boxes lie on objects to refuse their numbers, and none agrees; else empty."""
+    if not seen or _agreeing(seen, new):
+        return ""
+    boxes = f"{seen.total()} boxes that lie on labeled objects"
+    return f"none of the {boxes} is of the object's category: check category_id, or write category_name into every row"
 
 
 def _agreeing(seen: Seen, new: Mapping[int, int]) -> int:

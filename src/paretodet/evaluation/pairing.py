@@ -18,11 +18,10 @@ from paretodet.evaluation.numbering import ENOUGH, SURE, with_categories
 from paretodet.images import SUFFIXES, UNREAD
 from paretodet.labels.builder import real_by_value
 from paretodet.labels.model import Labels
+from paretodet.labels.rle import is_empty
 
 OPTIONAL = ("segmentation", "bbox")
-EMPTY: tuple[Any, ...] = (None, "", [], {})
 IMAGE_NAMES = ("file_name", "filename", "image_name", "image")
-FEW = 3  # elements of a list that may all be empty
 SOME = 0.1  # of the rows that are tried must lie on objects of the images that are meant
 BY_STEM = "image_id of the results is the number in the images' file names, not their id in the labels"
 
@@ -78,16 +77,9 @@ def _with_numbers(row: Any) -> Any:
 
 def _without_empty(row: Any) -> Any:
     """Without the optional fields that are there and empty."""
-    if not isinstance(row, dict) or not any(name in row and _is_empty(row[name]) for name in OPTIONAL):
+    if not isinstance(row, dict) or not any(name in row and is_empty(row[name]) for name in OPTIONAL):
         return row
-    return {name: value for name, value in row.items() if not (name in OPTIONAL and _is_empty(value))}
-
-
-def _is_empty(value: Any) -> bool:
-    """Whether nothing is in it, nor in the lists in it."""
-    if isinstance(value, list):
-        return all(map(_is_empty, value)) if len(value) <= FEW else False
-    return value in EMPTY or isinstance(value, dict) and value.get("counts") in EMPTY
+    return {name: value for name, value in row.items() if not (name in OPTIONAL and is_empty(value))}
 
 
 def _with_all_outlines(rows: list[Any]) -> tuple[list[Any], tuple[str, ...]]:

@@ -304,7 +304,9 @@ def whole_number(value: Any, field: str, id: ErrorId = "field-malformed") -> int
 
 
 def by_value(value: Any) -> int | None:
-    """The whole number that a float or a text is; None if it is none."""
+    """The whole number that a number or a text is; None if it is none."""
+    if type(value) is int:
+        return value
     if type(value) is float:
         return int(value) if value.is_integer() else None
     text = value.strip() if type(value) is str and len(value) <= DIGITS else ""

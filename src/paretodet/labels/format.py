@@ -45,9 +45,11 @@ class Format:
     checks: tuple[Check, ...] = ()  # of what this format alone states
     parts: Callable[[Path], tuple[str, ...]] | None = None  # splits that share no image; None: all splits
     rest: Callable[[Path, Sequence[str]], Labels | None] = lambda path, parts: None  # the images of no such split
+    loose: bool = False  # an image may be in no split: those that are, are a part
     label_file: Callable[[Path, Path], Path | None] = lambda path, image: None  # the label file of one image
     texts: Callable[[LabeledSplit], Iterable[Path]] = lambda part: ()  # label files of a split besides `file`
     not_carried: Callable[[Path], str] = lambda path: ""  # what a cleaned or converted copy leaves out, in words
+    caution: Callable[[Path], str] = lambda file: ""  # why COCO's definition counts wrongly on a file, in words
     write: Callable[[Sequence[LabeledSplit], ConversionTarget], None] | None = None  # None: it is only read
 
     def check_images(self, path: Path, images: Path | None) -> None:

@@ -7,6 +7,8 @@ from collections.abc import Collection
 from paretodet.errors import InputError
 from paretodet.labels.rle import Size
 
+DEEPEST = 20  # folders that names have and the set may lack
+
 
 class ImageColumns:
     """Images by their numbers, 0, 1, ..."""

@@ -2,7 +2,7 @@
 
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
 from itertools import chain, islice
 from pathlib import Path, PurePosixPath
@@ -11,6 +11,7 @@ from urllib.parse import unquote
 
 from paretodet.errors import InputError
 from paretodet.images import is_image_name, read_size
+from paretodet.labels.builder import by_value
 from paretodet.labels.rle import Size
 from paretodet.reading import is_file
 
@@ -165,7 +166,7 @@ class ImageIndex:
 
 
 class ClassNames:
-    """Numbers classes by their names as they come; in the labels they are in alphabetical order."""
+    """Numbers classes by their names as they come; in the labels they are in the order of `in_order`."""
 
     def __init__(self) -> None:
         self._numbers = dict[str, int]()
@@ -176,7 +177,14 @@ class ClassNames:
     @property
     def sorted(self) -> dict[int, str]:
         """Name by number, in the order of the names."""
-        return {self._numbers[name]: name for name in sorted(self._numbers)}
+        return {self._numbers[name]: name for name in in_order(self._numbers)}
+
+
+def in_order(names: Iterable[str]) -> list[str]:
+    """Alphabetical; names that are all whole numbers in the order of these."""
+    numbers = {name: by_value(name) for name in names}
+    known = {name: number for name, number in numbers.items() if number is not None}
+    return sorted(numbers) if len(known) < len(numbers) else sorted(known, key=lambda name: (known[name], name))
 
 
 def _stem(path: str) -> str:

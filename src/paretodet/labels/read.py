@@ -6,8 +6,11 @@ from pathlib import Path
 from paretodet.errors import ErrorId, InputError
 from paretodet.labels.format import Format
 from paretodet.labels.formats import FORMATS
+from paretodet.labels.image_index import folders_below
 from paretodet.labels.model import Labels, Purpose
 from paretodet.labels.unread import advice
+
+DEPTH, FOLDERS = 2, 100  # below each other, and in all, that are looked into
 
 
 def read_labels(
@@ -30,12 +33,19 @@ def format_of(path: Path | str) -> Format:
     path = Path(path)
     if (form := find_format(path)) is not None:
         return form
-    if path.exists() and (sentence := advice(path)):
+    if path.exists() and (sentence := _below(path) or advice(path)):
         raise InputError(f"labels: {sentence}", "labels-format")
     known_id: ErrorId = "labels-format" if path.exists() else "file-missing"
     there = "none of the known formats" if path.exists() else "no such file or folder"
     known = "; ".join(f"{each.title}: {each.layout}" for each in FORMATS)
     raise InputError(f"labels: {path} is {there}; known are {known}", known_id)
+
+
+def _below(path: Path) -> str:
+    """What lies in a folder below, as of an archive that was unpacked into a folder of its own; empty without any."""
+    folders = [each for each in folders_below(path, depth=DEPTH, most=FOLDERS) if each != path]
+    found = ((each, form) for each in folders for form in FORMATS if form.matches(each))
+    return next((f"{path} holds {form.title} in {each}: name that folder" for each, form in found), "")
 
 
 def find_format(path: Path) -> Format | None:

@@ -20,6 +20,8 @@ Rle = dict[str, Any]  # COCO's: "size" [height, width] and "counts", compressed 
 Rings = Sequence[Sequence[float]]  # x, y, x, y, ... px each
 _ONE_RING = struct.Struct("<II")
 _NUMBERS = {int, float}
+NOTHING: tuple[Any, ...] = (None, "", [], {})
+FEW = 3  # elements of a list that may all be empty
 THOUSANDTHS, EXACT, RUNS = b"T", b"D", b"R"
 
 
@@ -68,12 +70,19 @@ class Runs:
         return {"size": list(self.size), "counts": self.text.decode("ascii")}
 
 
+def is_empty(outline: Any) -> bool:
+    """Whether nothing is in it, nor in the lists in it."""
+    if isinstance(outline, list):
+        return len(outline) <= FEW and all(map(is_empty, outline))
+    return outline in NOTHING or isinstance(outline, dict) and "counts" in outline and outline["counts"] in NOTHING
+
+
 def pack(segmentation: Any) -> tuple[bytes, Size]:
     """A COCO annotation's `segmentation` -> bytes for `unpack`, and the size it was drawn for, (0, 0) for polygons.
 
-    No bytes for None and for an empty list. Raises ValueError that begins with "segmentation:".
+    No bytes for what is empty. Raises ValueError that begins with "segmentation:".
     """
-    if not segmentation:
+    if not segmentation or is_empty(segmentation):
         return b"", (0, 0)
     if isinstance(segmentation, dict):
         return _pack_runs(segmentation)

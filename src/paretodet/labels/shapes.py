@@ -17,12 +17,12 @@ def is_marked(fields: Any) -> bool:
     """Whether one of the fields is such a mark, and set."""
     if not isinstance(fields, dict):
         return False
-    return any(
-        isinstance(name, str)
-        and name.lower() in MARKS
-        and (value is True or str(value).strip().lower() in ("1", "true", "1.0"))
-        for name, value in fields.items()
-    )
+    return any(isinstance(name, str) and name.lower() in MARKS and is_set(value) for name, value in fields.items())
+
+
+def is_set(value: Any) -> bool:
+    """Whether a mark has a value that says yes."""
+    return value is True or str(value).strip().lower() in ("1", "true", "1.0")
 
 
 class DrawnShape(NamedTuple):

@@ -150,7 +150,7 @@ def _divided(parts: list[LabeledSplit], path: Path, *, with_test: bool) -> Label
     names = {usual(part.split): part for part in parts}
     if known := [name for name in names if name in VAL or with_test and name == "test"]:
         raise InputError(f"data: {path} has the split {known[0]} already, use it", "option-conflict")
-    found = [names[name] for name in names if name in (*TRAIN, "trainval", WHOLE, REST)]
-    if len(found) == 1:
-        return found[0]
+    for usuals in (TRAIN, ("trainval", WHOLE, REST)):
+        if len(found := [names[name] for name in names if name in usuals]) == 1:
+            return found[0]
     raise InputError(f"data: {path} has the splits {', '.join(names)}, and none is named train", "split-unnamed")

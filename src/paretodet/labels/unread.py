@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from paretodet.images import is_image_name
 from paretodet.labels.formats.voc_layout import ROOT
-from paretodet.labels.formats.yolo_settings import ONE, SPLITS, quoted, settings_file
+from paretodet.labels.formats.yolo_settings import ONE, SPLITS, quoted, settings_file, settings_files
 from paretodet.labels.image_index import folders_below, with_slashes
 from paretodet.labels.splits import is_usual, usual
 from paretodet.labels.xml_stream import root_of
@@ -27,11 +27,17 @@ BDD = (b'"box2d"', b'"category"')
 SUPERVISELY = (b'"classTitle"', b'"points"')
 SUPERVISELY_META = (b'"classes"', b'"tags"', b'"title"', b'"shape"')
 LOOKED = 20  # files of a kind that are opened
+ARCHIVES = (".zip", ".tar", ".gz", ".tgz", ".7z", ".rar")
+JSON_LINES = (".jsonl", ".ndjson", ".odgt", ".manifest")
+SUFFIXES = frozenset((".zip", *JSON_LINES))  # of files that can only be labels
 VIA_COLUMNS = b"region_shape_attributes"  # of its .csv
 DOTA = re.compile(
     rb"\s*(-?[\d.]+\s+){8}[A-Za-z][\w-]*(\s+\d)?\s*"
 )  # four corners, a class, and whether it is difficult
-CSV_LINE = "image,xmin,ymin,xmax,ymax,class"
+CSV_LINE, CSV_SIDES = "image,xmin,ymin,xmax,ymax,class", "image,x,y,w,h,class,ignore"
+KITTI = re.compile(rb"[A-Za-z_]\w*(\s+-?[\d.]+(e[+-]?\d+)?){14,15}\s*")  # boxes in 2D and 3D
+COMMAS = re.compile(rb"(-?[\d.]+,){7,9}(-?[\d.]+)?\s*")  # VisDrone has 8 numbers, MOT 9 or 10
+PICTURE = re.compile(rb".+\.(jpe?g|png)\s*", re.IGNORECASE)
 LINE = re.compile(rb"\s*\d+(\.0*)?(\s+[\d.e+-]+){4,}\s*")
 NAMES = ("classes.txt", "*.names", "_darknet.labels")  # files of class names beside YOLO's texts, one a line
 SUBSET = re.compile(r"obj_(.+)_data")  # CVAT's folder of a split
@@ -57,6 +63,11 @@ def _datumaro(name: str) -> Callable[[Path], str]:
         return f"`datum convert -i {source} -if {name} -f coco -o {out}` (pip install datumaro) converts them"
 
     return command
+
+
+def _as_csv(path: Path) -> str:
+    marked = "where `ignore` is 1 for what is neither required nor a mistake"
+    return f"write a .csv with the header {CSV_SIDES} and a line for every box, {marked}"
 
 
 def _files(path: Path) -> Iterator[Path]:
@@ -102,12 +113,46 @@ def _head(file: Path) -> bytes:
         return b""
 
 
+def _first_lines(path: Path) -> Iterator[list[bytes]]:
+    """Of the text itself, or of the first of a folder and two below each other that are not empty."""
+    below = (each for pattern in ("*.txt", "*/*.txt", "*/*/*.txt") for each in visible_files(path, pattern))
+    texts = iter([path]) if path.suffix.lower() == ".txt" and is_file(path) else below
+    return (head.splitlines() for head in islice(filter(None, map(_head, texts)), LOOKED))
+
+
 def _is_yolo(path: Path) -> bool:
     """Whether texts of its lines lie there, and no yaml that has names or splits."""
-    texts = (each for pattern in ("*.txt", "*/*.txt", "*/*/*.txt") for each in visible_files(path, pattern))
-    heads = islice(filter(None, map(_head, texts)), LOOKED)
-    lined = path.is_dir() and any(LINE.fullmatch(head.split(b"\n")[0]) for head in heads)
+    lined = path.is_dir() and any(LINE.fullmatch(lines[0]) for lines in _first_lines(path))
     return lined and settings_file(path, least=ONE) is None
+
+
+def _is_kitti(path: Path) -> bool:
+    return (path / "label_2").is_dir() or any(KITTI.fullmatch(lines[0]) for lines in _first_lines(path))
+
+
+def _is_wider(path: Path) -> bool:
+    """Whether a text has a picture, how many faces it shows, and a line for each of them."""
+    found = (lines for lines in _first_lines(path) if len(lines) > 2)
+    return any(PICTURE.fullmatch(a) and b.strip().isdigit() and LINE.fullmatch(c) for a, b, c, *_ in found)
+
+
+def _several_yamls(path: Path) -> list[Path]:
+    """Those that each name a whole set of YOLO; empty if one of them is taken."""
+    known = settings_files(path) if path.is_dir() else []
+    return known if len(known) > 1 and settings_file(path) is None else []
+
+
+def _yaml_above(path: Path) -> Path | None:
+    """That of the set to which a folder of texts alone belongs."""
+    pictures = (each for folder in folders_below(path) for each in folder.glob("*") if is_image_name(each.name))
+    above = path.absolute().parents[:2] if _is_yolo(path) and not any(pictures) else ()
+    return next((file for folder in above if (file := settings_file(folder)) is not None), None)
+
+
+def _are_json_lines(path: Path) -> bool:
+    """Whether most files are, besides images."""
+    files = [each for each in _files(path) if not is_image_name(each.name)]
+    return 2 * sum(each.suffix.lower() in JSON_LINES for each in files) > len(files)
 
 
 def _yaml_for(path: Path) -> str:
@@ -165,7 +210,17 @@ def _is_classification(path: Path) -> bool:
     files = list(_files(path)) if path.is_dir() else []
     below = [each for each in files if each.parent != path]
     images = [each for each in below if is_image_name(each.name)]
-    return len({each.parent for each in images}) > 1 and len(images) == len(files)
+    folders = {each.parent for each in images}
+    return len(folders) > 1 and len(images) == len(files) and not all(is_usual(each.name) for each in folders)
+
+
+def _is_archive(path: Path) -> bool:
+    return is_file(path) and path.suffix.lower() in ARCHIVES
+
+
+def _is_pictures(path: Path) -> bool:
+    files = list(_files(path)) if path.is_dir() else []
+    return bool(files) and all(is_image_name(each.name) for each in files)
 
 
 UNREAD = (
@@ -222,7 +277,29 @@ UNREAD = (
         lambda path: "run its app Export to COCO, or Export to Pascal VOC, on it",
     ),
     UnreadFormat("WIDER FACE's text", _named("wider_face_*_bbx_gt.txt"), _datumaro("wider_face")),
-    UnreadFormat("KITTI's text", lambda path: (path / "label_2").is_dir(), _datumaro("kitti")),
+    UnreadFormat("text as WIDER FACE has it", _is_wider, _as_csv),
+    UnreadFormat("KITTI's text", _is_kitti, _datumaro("kitti")),
+    UnreadFormat(
+        "text with numbers between commas, as of VisDrone and MOT",
+        lambda path: any(COMMAS.fullmatch(lines[0]) for lines in _first_lines(path)),
+        _as_csv,
+    ),
+    UnreadFormat("JSON lines", _are_json_lines, _as_csv),
+    UnreadFormat(
+        "the tables of nuImages",
+        _named("object_ann.json"),
+        lambda path: "MMDetection3D's tools/dataset_converters/nuimage_converter.py writes them as COCO",
+    ),
+    UnreadFormat(
+        "the texts of a YOLO set alone",
+        lambda path: _yaml_above(path) is not None,
+        lambda path: f"name its yaml, {_yaml_above(path)}",
+    ),
+    UnreadFormat(
+        "several .yaml of YOLO sets",
+        lambda path: bool(_several_yamls(path)),
+        lambda path: f"name one of them: {', '.join(map(str, _several_yamls(path))):.300}",
+    ),
     UnreadFormat("YOLO's text files without their .yaml", _is_yolo, _yaml_for),
     UnreadFormat(
         "parquet files",
@@ -234,4 +311,6 @@ UNREAD = (
         _is_classification,
         lambda path: "detection needs a box around every object; draw them with a tool that writes COCO, VOC or YOLO",
     ),
+    UnreadFormat("images and no labels", _is_pictures, lambda path: "name the folder or the file that has the labels"),
+    UnreadFormat("an archive", _is_archive, lambda path: "unpack it, and name the folder that comes of it"),
 )

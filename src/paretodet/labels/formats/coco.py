@@ -29,11 +29,11 @@ from paretodet.labels.formats.coco_checks import (
 )
 from paretodet.labels.formats.coco_files import begins, files_elsewhere, instances_files, only_file
 from paretodet.labels.formats.coco_writer import write_coco
-from paretodet.labels.image_columns import without_folders
+from paretodet.labels.image_columns import DEEPEST, without_folders
 from paretodet.labels.image_index import PROBED, customary_folder, holder, holds_any, image_folder, with_slashes
 from paretodet.labels.json_stream import elements
 from paretodet.labels.model import Labels, Purpose, SkipKind
-from paretodet.labels.rle import box_around, pack
+from paretodet.labels.rle import box_around, is_empty, pack
 from paretodet.labels.shapes import is_marked
 from paretodet.labels.splits import chosen_file
 from paretodet.reading import is_file
@@ -41,8 +41,7 @@ from paretodet.reading import is_file
 BOX_TYPES = NUMBERS | {str}  # a number may be written as text
 LISTS = ("images", "annotations", "categories")
 FIRST_TEXT = -(2**40)  # stands for the first id that is a text: no number in results is that by chance
-DEEPEST = 20  # folders that names have and the set may lack
-IGNORE = ("ignore", "IsGroupOf", "is_group_of")  # marks of other evaluators
+IGNORE = ("ignore", "difficult", "IsGroupOf", "is_group_of", "is_crowd")  # marks of other evaluators
 
 Element = dict[str, Any]
 Elements = Iterable[tuple[str, int, Any]]  # as `json_stream.elements` gives them
@@ -280,7 +279,7 @@ def _is_text(key: Any) -> bool:
 def _box_of(annotation: Element) -> list[float]:
     """x, y, width, height, if they are missing those of the box around the outline. Raises ValueError."""
     stated, outline = annotation.get("bbox"), annotation.get("segmentation")
-    return box_around(pack(outline)[0]) if not stated and outline else _box(stated)
+    return box_around(pack(outline)[0]) if not stated and not is_empty(outline) else _box(stated)
 
 
 def _box(box: Any) -> list[float]:

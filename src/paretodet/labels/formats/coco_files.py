@@ -5,7 +5,7 @@ from itertools import islice
 from pathlib import Path
 
 from paretodet.labels.json_stream import elements
-from paretodet.labels.splits import split_of_file
+from paretodet.labels.splits import is_usual, split_of_file, usual
 from paretodet.reading import is_file, visible_files
 
 HEAD, LISTED = 2**16, 10_000  # bytes of a file, and files of a set, that are looked at
@@ -19,13 +19,17 @@ HELD = re.compile(rb"\"(images|annotations)\"\s*:\s*\[")
 
 def instances_files(path: Path) -> dict[str, Path]:
     """Split -> instances file: the file itself, or those of a folder, of its annotations folder and, as some exports
-    write them, of its splits' folders. A file of a folder has the usual name, or begins as such a file.
+    write them, of its splits' folders. A file of a folder has the usual name, or that of another split; where none has
+    the usual name, it begins as such a file.
     """
     if is_file(path):
         return {_stem(path): path} if path.suffix.lower() == ".json" else {}
     listed = _listed(path)
     named = [each for each in listed if each.stem.startswith("instances")]
     files = {_stem(each): each for each in named or filter(begins, listed)}
+    for each in listed if named else ():
+        if is_usual(each.stem) and usual(each.stem) not in map(usual, files) and begins(each):
+            files[each.stem] = each
     return files or {each.parent.name: each for each in visible_files(path, "*/_annotations.coco.json")}
 
 

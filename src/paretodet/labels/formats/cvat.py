@@ -15,6 +15,7 @@ from paretodet.errors import ErrorId, InputError, words
 from paretodet.images import MAX_PIXELS
 from paretodet.labels.builder import LabelsBuilder, by_value, is_name
 from paretodet.labels.format import Format, Where
+from paretodet.labels.image_index import ImageIndex
 from paretodet.labels.model import Labels, Purpose, SkipKind
 from paretodet.labels.rle import MAX_OUTLINE, Size, encode, pack
 from paretodet.labels.shapes import DrawnShape, is_marked, turned_box, turned_ellipse
@@ -51,7 +52,7 @@ def read_cvat(path: Path | str, *, split: str | None = None, images: Path | str 
 class _CvatReader:
     def __init__(self, path: Path, folder: Path, split: str | None):
         self.path, self.split, self.classes = path, split, dict[str, int]()
-        self.builder = LabelsBuilder(folder, where(path))
+        self.builder, self._images = LabelsBuilder(folder, where(path)), ImageIndex(folder)
         self._known, self._number = set[str](), 0
 
     def take(self, image: Element) -> None:
@@ -90,10 +91,11 @@ class _CvatReader:
         self.builder.box(key, category, shape.corners, number=number, crowd=crowd, outline=shape.outline)
 
     def _name(self, image: Element) -> str:
-        """Exports of a project have a folder for each subset."""
+        """Exports of a project have a folder for each subset; frames of a video have names without a suffix."""
         name = image.get("name", "")
-        parted = f"{image.get('subset', '')}/{name}"
-        return parted if image.get("subset") and is_file(self.builder.folder / parted) else name
+        tries = [f"{subset}/{name}", name] if (subset := image.get("subset", "")) else [name]
+        there = next((each for each in tries if is_file(self.builder.folder / each)), None)
+        return there or next(filter(None, map(self._images.find, tries)), name)
 
 
 def where(file: Path) -> Where:
@@ -229,5 +231,6 @@ FORMAT = Format(
     file=_file,
     where=where,
     takes_images=True,
+    loose=True,
     not_carried=lambda path: "attributes, occlusion, order of depth, points, lines, cuboids and labels of whole images",
 )

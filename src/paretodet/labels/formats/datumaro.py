@@ -14,7 +14,7 @@ from paretodet.labels.format import Format, Where, one_file_a_split
 from paretodet.labels.image_index import ImageIndex
 from paretodet.labels.json_stream import elements
 from paretodet.labels.model import Labels, SkipKind
-from paretodet.labels.rle import Size, pack
+from paretodet.labels.rle import Size, box_around, pack
 from paretodet.labels.shapes import NO_OUTLINE, DrawnShape, around, is_marked, numbers, polygons
 from paretodet.reading import is_file, visible_files
 
@@ -106,7 +106,7 @@ def _size(value: Any) -> Size | None:
 
 
 def _drawn(parts: list[Item]) -> DrawnShape:
-    """The box that is drawn, else the one around the polygons; with the outline."""
+    """The box that is drawn, else the one around the polygons or the masks; with the outline."""
     kinds = {part.get("type") for part in parts}
     if strange := kinds - {"bbox", "polygon", "mask"}:
         raise InputError(f"type {min(map(str, strange))!r:.40} is no bbox, polygon or mask", "shape-unread")
@@ -114,8 +114,10 @@ def _drawn(parts: list[Item]) -> DrawnShape:
     rings = [_ring(part.get("points")) for part in parts if part["type"] == "polygon"]
     outline = polygons(rings) if rings else None
     masks = [pack(part.get("rle")) for part in parts if part["type"] == "mask"]
-    if not boxes and outline is None:
-        raise InputError("a mask has no bbox beside it", "shape-unread")
+    if outline is None:
+        boxes = boxes or [_around(packed) for packed, _ in masks if packed]
+        if not boxes:
+            raise InputError("a mask has neither run lengths nor a bbox beside it", "shape-unread")
     drawn = around(boxes) if boxes else outline
     assert drawn is not None
     return DrawnShape(drawn.corners, outline.outline if outline else masks[0] if len(masks) == 1 else NO_OUTLINE)
@@ -123,6 +125,11 @@ def _drawn(parts: list[Item]) -> DrawnShape:
 
 def _corners(part: Item) -> list[float]:
     x, y, wide, high = numbers(part.get("bbox"), 4, "bbox")
+    return [x, y, x + wide, y + high]
+
+
+def _around(packed: bytes) -> list[float]:
+    x, y, wide, high = box_around(packed)
     return [x, y, x + wide, y + high]
 
 

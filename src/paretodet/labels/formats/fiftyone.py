@@ -16,7 +16,7 @@ from paretodet.labels.image_index import ClassNames, ImageIndex
 from paretodet.labels.json_stream import elements
 from paretodet.labels.model import Labels, Purpose, SkipKind
 from paretodet.labels.rle import Size
-from paretodet.labels.shapes import numbers
+from paretodet.labels.shapes import is_marked, numbers
 from paretodet.labels.splits import is_usual, named
 from paretodet.reading import is_file
 
@@ -28,7 +28,7 @@ Sample = dict[str, Any]
 
 
 def read_fiftyone(path: Path | str, *, split: str | None = None, images: Path | str | None = None) -> Labels:
-    """The samples of one split, or all. Boxes are those of the field `ground_truth`, else of the only field of
+    """The samples of one split, or all. Boxes are those of the field `ground_truth`, else of the file's only field of
     detections; classes are all that are named, in alphabetical order.
 
     `images` is the folder that has the image files, or has them below; else the file's. Raises ValueError naming the
@@ -39,19 +39,19 @@ def read_fiftyone(path: Path | str, *, split: str | None = None, images: Path | 
     split = named(split, known)
     if split is not None and split not in known:
         raise InputError(f"split: got {split!r:.80}, {path} has {', '.join(known) or 'none'}", "split-unknown")
-    reading = _SampleReader(path, Path(images) if images else path.parent)
+    reading = _SampleReader(path, Path(images) if images else path.parent, _field(path))
     for number, sample in enumerate(_samples(path)):
         reading.take(number, sample, wanted=split is None or split in _tags(sample))
     return reading.builder.build(reading.classes.sorted, source=path, named=True)
 
 
 class _SampleReader:
-    def __init__(self, path: Path, folder: Path) -> None:
-        self.path, self.classes, self._images = path, ClassNames(), ImageIndex(folder)
+    def __init__(self, path: Path, folder: Path, field: str) -> None:
+        self.path, self.classes, self._images, self._field = path, ClassNames(), ImageIndex(folder), field
         self.builder, self._numbers = LabelsBuilder(folder, where(path), written="xywh"), 0
 
     def take(self, key: int, sample: Sample, *, wanted: bool) -> None:
-        detections = _detections(sample, self.path)
+        detections = _detections(sample, self._field)
         first, self._numbers = self._numbers, self._numbers + len(detections)
         labels = [each.get("label") for each in detections]
         if not wanted:
@@ -77,7 +77,7 @@ class _SampleReader:
             return self.builder.skip(SkipKind.ANNOTATION, *where(self.path)(None, number), problem, number)
         down, across = size
         corners = [x * across, y * down, (x + wide) * across, (y + high) * down]
-        crowd = detection.get("iscrowd") in (1, True)
+        crowd = is_marked(detection) or is_marked(_attributes(detection))
         self.builder.box(key, self.classes.number(label), corners, number=number, crowd=crowd)
 
 
@@ -109,17 +109,33 @@ def _named(detections: Any, classes: list[Any] | None) -> Sample:
     return {"_cls": DETECTIONS, "detections": found}
 
 
-def _detections(sample: Sample, path: Path) -> list[Sample]:
-    """Of the field that holds the labels. Raises InputError if several may, and none is named as usual."""
-    fields = [name for name, value in sample.items() if isinstance(value, dict) and value.get("_cls") == DETECTIONS]
+def _field(path: Path) -> str:
+    """The field that holds the labels. Raises InputError if several may, and none is named as usual."""
+    fields = dict.fromkeys(
+        name
+        for sample in _samples(path)
+        for name, value in sample.items()
+        if isinstance(value, dict) and value.get("_cls") == DETECTIONS or name == TRUTH and value is None
+    )
     if len(fields) > 1 and TRUTH not in fields:
         raise InputError(
             f"labels: {path} has detections in {', '.join(fields)}: export the one field that holds the labels",
             "labels-malformed",
         )
-    held = sample[TRUTH if TRUTH in fields else fields[0]] if fields else {}
-    listed = held.get("detections")
+    return TRUTH if TRUTH in fields else next(iter(fields), TRUTH)
+
+
+def _detections(sample: Sample, field: str) -> list[Sample]:
+    held = sample.get(field)
+    listed = held.get("detections") if isinstance(held, dict) else None
     return [each for each in listed if isinstance(each, dict)] if isinstance(listed, list) else []
+
+
+def _attributes(detection: Sample) -> Sample:
+    """By name; those of older versions are objects with a `value`."""
+    stated = detection.get("attributes")
+    items = stated.items() if isinstance(stated, dict) else ()
+    return {name: value.get("value") if isinstance(value, dict) else value for name, value in items}
 
 
 def _size(metadata: Any) -> Size | None:
@@ -184,5 +200,6 @@ FORMAT = Format(
     file=_file,
     where=where,
     takes_images=True,
+    loose=True,
     not_carried=lambda path: "masks, attributes, tags, other fields, keypoints and classifications",
 )

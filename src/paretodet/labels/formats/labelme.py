@@ -9,14 +9,15 @@ from pathlib import Path
 from typing import Any
 
 from paretodet.errors import InputError, words
+from paretodet.images import is_image_name
 from paretodet.labels.builder import LabelsBuilder, by_value, text_of
 from paretodet.labels.format import Format, Where
-from paretodet.labels.image_index import ClassNames, ImageIndex, folders_below
+from paretodet.labels.image_index import ClassNames, ImageIndex, folders_below, with_slashes
 from paretodet.labels.model import Labels, Purpose, SkipKind
 from paretodet.labels.rle import Size
 from paretodet.labels.shapes import DrawnShape, around, is_marked, numbers, polygons
 from paretodet.labels.splits import is_usual, named
-from paretodet.reading import is_file, read_bytes, visible_files
+from paretodet.reading import is_file, is_inside, read_bytes, visible_files
 
 MARK, HEAD = b'"shapes"', 4096
 PROBED = 20  # files of a folder that show what the others are
@@ -94,11 +95,17 @@ class _LabelMeReader:
     def _image(self, file: Path, content: Shape) -> tuple[str, Size]:
         stated = content.get("imagePath")
         near = os.path.relpath(file.parent, self._images.folder)
-        name = self._images.find(stated, near=near) if isinstance(stated, str) else None
+        name = self._images.find(stated, near=near) or self._beside(file, stated) if isinstance(stated, str) else None
         name = name or self._images.find(file.stem, near=near)
         sides = tuple(by_value(content.get(side)) or 0 for side in ("imageHeight", "imageWidth"))
         size = self._images.size(name, (sides[0], sides[1]) if all(side > 0 for side in sides) else None)
         return name or os.path.join("" if near == "." else near, Path(str(stated or f"{file.stem}.jpg")).name), size
+
+    def _beside(self, file: Path, stated: str) -> str | None:
+        """The image in another folder beside the set's that the path leads to, which starts from the file."""
+        folder, image = self._images.folder, file.parent / with_slashes(stated)
+        near = is_image_name(image.name, unread=True) and is_inside(image, folder.absolute().parent)
+        return os.path.relpath(image, folder) if near and is_file(image) else None
 
     def _locate(self, name: str | None, number: int) -> tuple[Path, str]:
         return self._files[name or ""], f"object[{number}]"
@@ -201,6 +208,7 @@ FORMAT = Format(
     read=_read,
     file=lambda path, split: path,
     where=where,
+    loose=True,
     texts=lambda part: files(part.file) if not is_file(part.file) else (),
     not_carried=lambda path: "flags, descriptions, points, lines and pixels of masks",
 )

@@ -15,7 +15,7 @@ from paretodet.errors import InputError
 from paretodet.images import SUFFIXES, UNREAD
 from paretodet.labels.builder import LabelsBuilder, by_value, text_of
 from paretodet.labels.format import Format, Where
-from paretodet.labels.image_index import UPLOADED, ClassNames, ImageIndex
+from paretodet.labels.image_index import PROBED, UPLOADED, ClassNames, ImageIndex
 from paretodet.labels.json_stream import items
 from paretodet.labels.model import Labels, Purpose, SkipKind
 from paretodet.labels.rle import Size
@@ -159,15 +159,18 @@ def _turned(x: float, y: float, wide: float, high: float, angle: float) -> list[
 
 
 def is_label_studio(file: Path) -> bool:
-    """Whether the first element of the file's list is a task."""
+    """Whether one of the first elements of the file's list is a task; JSON-MIN has some without regions."""
     try:
-        first = next(islice(items(file), 1), None) if _begins(file) else None
+        return _begins(file) and any(map(_is_task, islice(items(file), PROBED)))
     except ValueError:
         return False
-    if not isinstance(first, dict):
+
+
+def _is_task(value: Any) -> bool:
+    if not isinstance(value, dict):
         return False
-    exported = isinstance(first.get("data"), dict) and ("annotations" in first or "completions" in first)
-    return exported or any(isinstance(value, list) and value and _is_region(value[0]) for value in first.values())
+    exported = isinstance(value.get("data"), dict) and ("annotations" in value or "completions" in value)
+    return exported or any(isinstance(each, list) and each and _is_region(each[0]) for each in value.values())
 
 
 def _begins(file: Path) -> bool:

@@ -26,7 +26,7 @@ from paretodet.labels.lint.subject import Subject
 from paretodet.labels.model import ABSENT, PARTIAL, Labels, Purpose
 from paretodet.labels.splits import chosen_file
 
-MARK = f'"{ABSENT}"'.encode()
+MARKS = tuple(f'"{field}"'.encode() for field in (ABSENT, PARTIAL))
 CHUNK = 2**24
 FREQUENCIES = ("r", "c", "f")
 
@@ -92,9 +92,10 @@ def _has_mark(file: Path, changed: int, size: int) -> bool:
     try:
         with file.open("rb") as opened:
             while chunk := opened.read(CHUNK):
-                if MARK in before + chunk:
+                text = before + chunk
+                if any(mark in text for mark in MARKS):
                     return True
-                before = chunk[-len(MARK) :]
+                before = chunk[-max(map(len, MARKS)) :]
     except OSError:
         pass
     return False
@@ -125,7 +126,7 @@ def _read(
 FORMAT = Format(
     name="lvis",
     title="LVIS",
-    layout=f"as COCO, with {ABSENT} in the images",
+    layout=f"as COCO, with {ABSENT} or {PARTIAL} in the images",
     suffixes=(".json",),
     matches=lambda path: _are_lvis(instances_files(path)),
     resembles=lambda path: _are_lvis(files_elsewhere(path)),

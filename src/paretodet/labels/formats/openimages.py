@@ -50,7 +50,7 @@ def read_open_images(path: Path | str, *, images: Path | str | None = None) -> L
     reading.header(next(lines, (1, []))[1])
     for number, values in lines:
         reading.take(number, values)
-    verified = _first(path.parent, VERIFIED.format(split=escape(split_of(path))))
+    verified = _verified(path)
     if verified is not None:
         reading.take_absent(verified)
     names = dict(enumerate(classes.values()))
@@ -130,6 +130,17 @@ def _columns(file: Path, names: list[str], needed: tuple[str, ...]) -> list[int]
 
 def _first(folder: Path, pattern: str) -> Path | None:
     return next((each for each in visible_files(folder, pattern) if is_file(each)), None)
+
+
+def _verified(path: Path) -> Path | None:
+    """The file of verified classes beside that of the boxes."""
+    return _first(path.parent, VERIFIED.format(split=escape(split_of(path))))
+
+
+def _caution(path: Path) -> str:
+    wanted = VERIFIED.format(split=split_of(path)).removeprefix("*")
+    text = f"{path.name} does not say which classes were looked for in which images, so all count as looked for: copy"
+    return "" if _verified(path) else f"{text} {wanted} into its folder"
 
 
 def _fractions(texts: list[str]) -> list[float]:
@@ -213,5 +224,6 @@ FORMAT = Format(
     suffixes=(".csv",),
     where=where,
     **one_file_a_split(_files, read_open_images),
+    caution=_caution,
     not_carried=lambda path: "occlusion, truncation, depictions, views from inside, source and confidence",
 )

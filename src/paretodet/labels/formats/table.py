@@ -15,16 +15,24 @@ from paretodet.errors import InputError, words
 from paretodet.labels.builder import LabelsBuilder, by_value, text_of
 from paretodet.labels.format import Format, Where, one_file_a_split
 from paretodet.labels.image_index import ClassNames, ImageIndex, subfolders
+from paretodet.labels.lint.check import check
+from paretodet.labels.lint.finding import Place
+from paretodet.labels.lint.subject import Subject
+from paretodet.labels.misread import SLACK
 from paretodet.labels.model import Labels, SkipKind
 from paretodet.labels.rle import Size
-from paretodet.labels.shapes import numbers
+from paretodet.labels.shapes import MARKS, is_set, numbers
 from paretodet.labels.splits import is_usual
 from paretodet.reading import is_file, visible_files
 
 MAX_LINE = 2**16
 PROBED = 1000  # lines that decide between fractions and pixels
 IMAGE = ("filename", "file_name", "image", "image_id", "image_name", "image_path", "path", "file", "filepath", "img")
-CLASS = ("class", "label", "category", "class_name", "label_name", "category_name", "classname", "name")
+CLASS = (
+    "class", "label", "labels", "category", "class_name", "label_name", "category_name", "classname", "labelname",
+    "name", "class_label", "object_class", "class_id", "classid", "label_id", "labelid", "category_id", "categoryid",
+    "cls",
+)  # fmt: skip
 CORNERS = (("xmin", "x_min", "x1", "left"), ("ymin", "y_min", "y1", "top"),
            ("xmax", "x_max", "x2", "right"), ("ymax", "y_max", "y2", "bottom"))  # fmt: skip
 SIDES = (("x", "bbox_x", "x_min", "left"), ("y", "bbox_y", "y_min", "top"),
@@ -33,6 +41,7 @@ BOX = ("bbox", "box")  # "[x, y, width, height]" in one column
 HEIGHT, WIDTH = ("image_height", "img_height", "height"), ("image_width", "img_width", "width")
 BARE = ("path", "x1", "y1", "x2", "y2", "class")  # columns of files without a header
 ONLY = "object"  # the class, if no column names one
+OTHER_COMMAS = (";", "\t")
 SUFFIX = re.compile(r"[-_ ]?(labels?|annotations?|boxes)$", re.IGNORECASE)  # of the file's name, behind the split
 Line = tuple[int, list[str]]
 
@@ -47,6 +56,7 @@ class TableColumns(NamedTuple):
     size: tuple[int, int]  # height and width of the image
     total: int  # columns
     header: bool
+    marks: tuple[int, ...] = ()  # of crowds
 
 
 def read_table(path: Path | str, *, images: Path | str | None = None) -> Labels:
@@ -88,8 +98,9 @@ class _TableReader:
         if size is None or box is None or category is None:
             return
         height, width = size if self._fractions else (1, 1)
+        crowd = any(is_set(values[place]) for place in self.columns.marks)
         placed = [side * whole for side, whole in zip(box, (width, height, width, height), strict=True)]
-        self.builder.box(key, category, placed, number=number)
+        self.builder.box(key, category, placed, number=number, crowd=crowd)
 
     def _image(self, values: list[str], number: int) -> tuple[int, Size | None]:
         """Its key, and its size; None if it cannot be used."""
@@ -124,16 +135,17 @@ def find_columns(path: Path) -> TableColumns | None:
     except ValueError:
         return None
     names = [re.sub(r"[\s-]+", "_", each.strip().lower()) for each in first]
-    image = _place(names, IMAGE)
+    image, label = _place(names, IMAGE), _place(names, CLASS)
+    marks = tuple(place for place, name in enumerate(names) if name in MARKS)
     corners, sides = _places(names, CORNERS), _places(names, SIDES)
     size = (_place(names, HEIGHT), _place(names, WIDTH))
     if image >= 0 and corners:
-        return TableColumns(image, _place(names, CLASS), corners, False, size, len(names), True)
+        return TableColumns(image, label, corners, False, size, len(names), True, marks)
     if image >= 0 and (one := _place(names, BOX)) >= 0:
-        return TableColumns(image, _place(names, CLASS), (one,), True, size, len(names), True)
+        return TableColumns(image, label, (one,), True, size, len(names), True, marks)
     if image >= 0 and sides:
         stated = (_place(names, HEIGHT[:2]), _place(names, WIDTH[:2]))
-        return TableColumns(image, _place(names, CLASS), sides, True, stated, len(names), True)
+        return TableColumns(image, label, sides, True, stated, len(names), True, marks)
     if len(first) == len(BARE) and first[0].strip() and _all_numbers(first[1:5]):
         return TableColumns(0, 5, (1, 2, 3, 4), False, (-1, -1), len(BARE), False)
     return None
@@ -163,19 +175,21 @@ def _box(values: list[str], columns: TableColumns) -> list[float] | None:
         texts = [part.strip() for part in texts[0].strip("[]() ").split(",")]
     if not any(texts):
         return None
+    if any("," in text for text in texts):
+        raise InputError(f"the box is {texts!r:.60}: numbers have a point and no comma", "box-malformed")
     a, b, c, d = numbers(texts, 4, "the box")
     return [a, b, a + c, b + d] if columns.sides else [a, b, c, d]
 
 
 def _are_fractions(path: Path, columns: TableColumns) -> bool:
-    """Whether the boxes of the first lines all lie in 0..1, and not only at its ends."""
+    """Whether the boxes of the first lines all lie in 0..1, up to rounding, and not only at its ends."""
     corners = list[float]()
     for _, values in islice(_rows(path, columns), PROBED):
         try:
             corners += _box(values, columns) or () if len(values) == columns.total else ()
         except ValueError:
             continue
-    return bool(corners) and all(0 <= side <= 1 for side in corners) and not set(corners) <= {0.0, 1.0}
+    return bool(corners) and all(-SLACK <= side <= 1 + SLACK for side in corners) and not set(corners) <= {0.0, 1.0}
 
 
 def _rows(path: Path, columns: TableColumns) -> Iterator[Line]:
@@ -192,14 +206,31 @@ def _lines(path: Path) -> Iterator[Line]:
                 number += 1
                 if len(text) == MAX_LINE:
                     raise InputError(f"it has more than {MAX_LINE} characters", "labels-malformed")
-                if number == 1 and "," not in text and ";" in text:
-                    mark = ";"
+                if number == 1 and "," not in text:
+                    mark = next((each for each in OTHER_COMMAS if each in text), mark)
                 if text.strip():
                     yield number, next(csv.reader([text], strict=True, delimiter=mark))
     except (OSError, ValueError, csv.Error, StopIteration) as problem:
         raise InputError(
             f"labels: {path} line {number} cannot be read ({words(problem)})", "labels-malformed"
         ) from None
+
+
+@check("classes-unnamed", "warning", "Call the column of the classes `class`, if there is one.")
+def without_classes(subject: Subject) -> Iterator[Place]:
+    for part in subject.parts:
+        columns = find_columns(part.file)
+        if columns is None or columns.label >= 0 or not (unread := _unread(part.file, columns)):
+            continue
+        text = f"no column is called as classes are, so all boxes are {ONLY!r}; not read: {', '.join(unread)}"
+        yield Place(part.file, "", text)
+
+
+def _unread(path: Path, columns: TableColumns) -> list[str]:
+    """What the columns are called that have no meaning here."""
+    known = {columns.image, *columns.box, *columns.size, *columns.marks}
+    names = next(_lines(path), (1, []))[1] if columns.header else []
+    return [name.strip() for place, name in enumerate(names) if place not in known and name.strip()]
 
 
 def _files(path: Path) -> dict[str, Path]:
@@ -235,5 +266,6 @@ FORMAT = Format(
     suffixes=(".csv",),
     where=where,
     **one_file_a_split(_files, read_table),
+    checks=(without_classes,),
     not_carried=lambda path: "other columns",
 )

@@ -6,7 +6,6 @@ ymax.
 """
 
 import os
-import re
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import lru_cache
@@ -30,17 +29,19 @@ from paretodet.labels.formats.voc_layout import (
     holds_xmls,
     is_kit,
     name_in,
+    set_lines,
     stated_name,
 )
 from paretodet.labels.formats.voc_writer import write_voc
+from paretodet.labels.image_index import in_order
 from paretodet.labels.lint.check import check
 from paretodet.labels.lint.finding import Place
 from paretodet.labels.lint.subject import LabeledSplit, Subject
 from paretodet.labels.model import Labels, Purpose, SkipKind
 from paretodet.labels.rle import Size
 from paretodet.labels.splits import PARTS, REST, WHOLE, learned, named, usual
-from paretodet.labels.xml_stream import MAX_BYTES, parse
-from paretodet.reading import is_file, read_bytes, visible_files
+from paretodet.labels.xml_stream import parse
+from paretodet.reading import is_file
 
 CORNERS = ("xmin", "ymin", "xmax", "ymax")
 
@@ -75,27 +76,18 @@ def split_xmls(layout: VocLayout, split: str) -> set[Path]:
     """The xml files of a split, also those that an image set names and that are not there. Raises ValueError naming
     the splits there are.
     """
-    split = named(split, layout.folder_splits or image_sets(layout.path)) or split
+    split = named(split, layout.splits) or split
     if split in layout.folder_splits:
         return {xml for xml in layout.xmls if xml.parent in layout.folder_splits[split]}
-    if split not in (known := image_sets(layout.path)):
-        raise InputError(
-            f"split: got {split!r:.80}, {layout.path / SETS} has {', '.join(known) or 'none'}", "split-unknown"
-        )
-    lines = _lines(layout.path / SETS / f"{split}.txt")
-    return {layout.xml(listed(line, layout)) for line in lines if line.strip()}
-
-
-def listed(line: str, layout: VocLayout) -> str:
-    """The image that a line of an image set names; in the set of one class -1, 0 or 1 follows the name."""
-    name = line.strip()
-    return name if is_file(layout.xml(name)) else re.sub(r"\s+(-1|0|1)$", "", name)
+    if split not in (files := layout.set_files):
+        known = ", ".join(layout.splits) or "none"
+        raise InputError(f"split: got {split!r:.80}, {layout.path / SETS} has {known}", "split-unknown")
+    return {layout.xml(layout.listed(line)) for line in set_lines(files[split]) if line.strip()}
 
 
 def image_sets(folder: Path) -> tuple[str, ...]:
     """The names of a folder's splits."""
-    sets = tuple(sorted(path.stem for path in visible_files(folder / SETS, "*.txt")))
-    return sets or tuple(find_layout(folder).folder_splits)
+    return find_layout(folder).splits
 
 
 class _VocReader:
@@ -127,7 +119,7 @@ class _VocReader:
             why = f"; {len(self._problems)} cannot be used, the first: {self._problems[0]}" if self._problems else ""
             text = f"none of {used} usable xml files has an object, so there is no class" if used else "no usable xml"
             raise InputError(f"labels: {self._layout.path}: {text}{why}", "labels-none")
-        by_name = {self._classes[label]: label for label in sorted(self._classes)}
+        by_name = {self._classes[label]: label for label in in_order(self._classes)}
         return self.builder.build(by_name, source=self._layout.path, named=True)
 
     def _size(self, root: Element, name: str) -> Size:
@@ -164,6 +156,8 @@ def _object(element: Element, number: int) -> _Object:
         raise InputError(
             f"object[{number}] has {boxes} <bndbox>, one is needed: a second is another object", "xml-malformed"
         )
+    if not boxes and element.find("robndbox") is not None:
+        raise InputError(f"object[{number}] has <robndbox>, an oriented box, and no <bndbox>", "shape-unread")
     xmin, ymin, xmax, ymax = (_number(element, f"bndbox/{corner}") for corner in CORNERS)
     if xmin == xmax or ymin == ymax:  # one pixel by the definition, in practice a mistake
         return _Object(label, (xmin, ymin, xmax, ymax), False)
@@ -212,29 +206,23 @@ def line_repeated(subject: Subject) -> Iterator[Place]:
     layout = find_layout(subject.path)
     for file in (file for part in subject.parts for file in _set_files(part)):
         firsts = dict[str, int]()
-        for number, line in enumerate(file.read_text("utf-8", "replace").splitlines(), 1):
-            name = listed(line, layout)
+        for number, line in enumerate(set_lines(file), 1):
+            name = layout.listed(line)
             if name and firsts.setdefault(name, number) != number:
                 yield Place(file, f"line {number}", f"{name!r:.80} is in line {firsts[name]} already")
 
 
-def _lines(path: Path) -> list[str]:
-    try:
-        return read_bytes(path, MAX_BYTES).decode("utf-8-sig", "replace").splitlines()
-    except (OSError, ValueError) as problem:
-        raise InputError(f"{path} cannot be read ({words(problem)})", "label-file-unreadable") from None
-
-
 def _set_files(part: LabeledSplit) -> list[Path]:
     """The split's image set, if it is one."""
-    file = part.file / SETS / f"{part.split}.txt"
-    return [file] if part.split not in (WHOLE, REST) and is_file(file) else []
+    file = find_layout(part.file).set_files.get(part.split)
+    return [file] if file and is_file(file) and part.split not in (WHOLE, REST) else []
 
 
 def _parts(folder: Path) -> tuple[str, ...]:
     """Some sets unite others or are of one class: they are no parts. Folders are."""
-    names = image_sets(folder)
-    if not (folder / SETS).is_dir():
+    layout = find_layout(folder)
+    names = layout.splits
+    if not layout.set_files:
         return names
     parts = [name for name in names if usual(name) in PARTS]
     return (*parts, "trainval") if "trainval" in names and not learned(parts) else tuple(parts)

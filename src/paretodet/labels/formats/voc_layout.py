@@ -1,18 +1,21 @@
 """Where the files of a Pascal VOC set lie: in the development kit's folders, else wherever its xml files are found."""
 
 import os
+import re
 from dataclasses import dataclass, field
 from functools import cached_property
-from pathlib import Path, PureWindowsPath
+from pathlib import Path, PurePosixPath, PureWindowsPath
 from xml.etree.ElementTree import Element
 
-from paretodet.images import is_image_name
-from paretodet.labels.image_index import UPLOADED, alike, folders_below, subfolders
+from paretodet.errors import InputError, words
+from paretodet.images import SUFFIXES, UNREAD, is_image_name
+from paretodet.labels.image_index import UPLOADED, alike, folders_below, subfolders, with_slashes
 from paretodet.labels.splits import is_usual
-from paretodet.labels.xml_stream import parse, root_of
-from paretodet.reading import is_file, visible_files
+from paretodet.labels.xml_stream import MAX_BYTES, parse, root_of
+from paretodet.reading import is_file, read_bytes, visible_files
 
 XMLS, IMAGES, SETS = "Annotations", "JPEGImages", Path("ImageSets", "Main")
+WHOLE_SET = "trainval"  # usual beside those that are parts
 XML = "*.[xX][mM][lL]"
 ROOT = "annotation"
 KIT_DEPTH, KIT_FOLDERS = 8, 100_000  # folders below each other in Annotations, and of these, that are searched
@@ -32,6 +35,48 @@ class VocLayout:
     def xmls(self) -> tuple[Path, ...]:
         """All xml files, sorted."""
         return tuple(sorted(file for folder in self.xml_folders for file in visible_files(folder, XML)))
+
+    @property
+    def splits(self) -> tuple[str, ...]:
+        """Their names."""
+        return tuple(self.set_files or self.folder_splits)
+
+    @cached_property
+    def set_files(self) -> dict[str, Path]:
+        """Split -> the text that lists its images: those in the kit's folder; without it, and without folders of
+        splits, those of the first folder whose texts are named as splits are and begin with an image of the set.
+        """
+        kit = self.path / SETS
+        if kit.is_dir():
+            return {file.stem: file for file in sorted(visible_files(kit, "*.txt"), key=lambda file: file.stem)}
+        for folder in () if self.folder_splits else folders_below(self.path):
+            if found := {file.stem: file for file in visible_files(folder, "*.txt") if self._is_set(file)}:
+                return found
+        return {}
+
+    def _is_set(self, file: Path) -> bool:
+        if not is_usual(file.stem) and file.stem != WHOLE_SET:
+            return False
+        try:
+            first = next(filter(str.strip, set_lines(file)), "")
+        except ValueError:
+            return False
+        return is_file(self.xml(self.listed(first)))
+
+    def listed(self, line: str) -> str:
+        """The image that a line of an image set names: -1, 0 or 1 follows the name in the set of one class, several
+        numbers in others, and some sets have paths of the image and of the xml.
+        """
+        name = line.strip()
+        if is_file(self.xml(name)):
+            return name
+        bare = re.sub(r"\s+(-1|0|1)$", "", name)
+        tries = [bare, re.sub(r"(\s+-?\d+){2,}$", "", name)]
+        for path in map(PurePosixPath, map(with_slashes, (name, *name.split()))):
+            if path.suffix.lower() in (*SUFFIXES, *UNREAD, ".xml"):
+                parts = path.with_suffix("").parts
+                tries += ["/".join(parts[start:]) for start in range(len(parts)) if parts[start] not in ("/", "..")]
+        return next((each for each in tries if each and is_file(self.xml(each))), bare)
 
     @cached_property
     def folder_splits(self) -> dict[str, tuple[Path, ...]]:
@@ -167,6 +212,14 @@ def _xml(folder: Path, stem: str) -> Path:
     """The xml file of a stem; the usual suffix where there is none."""
     usual_one, other = folder / f"{stem}.xml", folder / f"{stem}.XML"
     return other if not is_file(usual_one) and is_file(other) else usual_one
+
+
+def set_lines(path: Path) -> list[str]:
+    """The lines of an image set. Raises InputError."""
+    try:
+        return read_bytes(path, MAX_BYTES).decode("utf-8-sig", "replace").splitlines()
+    except (OSError, ValueError) as problem:
+        raise InputError(f"{path} cannot be read ({words(problem)})", "label-file-unreadable") from None
 
 
 def stated_name(xml: Path) -> str:

@@ -7,6 +7,7 @@ from xml.etree.ElementTree import Element, ElementTree, SubElement, indent
 import numpy as np
 
 from paretodet.labels.formats.voc_layout import IMAGES, SETS, XMLS
+from paretodet.labels.image_index import in_order
 from paretodet.labels.lint.subject import LabeledSplit
 from paretodet.labels.splits import WHOLE
 from paretodet.labels.target import ConversionTarget, ImageNames
@@ -26,8 +27,16 @@ def write_voc(parts: Sequence[LabeledSplit], target: ConversionTarget) -> None:
             path.write_text("".join(f"{stem}\n" for stem in stems), encoding="utf-8")
         target.lose("outlines are left out: objects have boxes", int(part.data.outlined.sum()))
     target.note_federated(parts)
-    if any(not part.data.named or list(part.data.labels) != sorted(part.data.labels) for part in parts):
+    if unused := _unused(parts):
+        target.lose(f"classes without a box are left out, the first: {unused[0]!r:.40}", len(unused))
+    if any(not part.data.named or list(part.data.labels) != in_order(part.data.labels) for part in parts):
         target.note("ids, and the order of the classes, are not kept: they have names alone")
+
+
+def _unused(parts: Sequence[LabeledSplit]) -> list[str]:
+    """The classes that no split has a box of."""
+    used = {part.data.labels[label] for part in parts for label in np.unique(part.data.classes).tolist()}
+    return [name for name in dict.fromkeys(name for part in parts for name in part.data.labels) if name not in used]
 
 
 def _write_image(part: LabeledSplit, index: int, name: str, target: ConversionTarget) -> str:

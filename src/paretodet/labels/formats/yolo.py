@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from paretodet.errors import InputError
+from paretodet.errors import InputError, words
 from paretodet.images import is_image_name, read_size
 from paretodet.labels.builder import LabelsBuilder
 from paretodet.labels.format import Format, Where
@@ -31,18 +31,21 @@ from paretodet.labels.formats.yolo_settings import (
     whole,
 )
 from paretodet.labels.formats.yolo_writer import write_yolo
-from paretodet.labels.image_index import images_below, with_slashes
+from paretodet.labels.image_columns import DEEPEST, without_folders
+from paretodet.labels.image_index import PROBED, images_below, with_slashes
 from paretodet.labels.lint.check import check
 from paretodet.labels.lint.finding import Place
 from paretodet.labels.lint.subject import LabeledSplit, Subject, straight
 from paretodet.labels.model import Labels, Purpose, SkipKind
-from paretodet.labels.rle import Size, pack_rings
+from paretodet.labels.rle import Polygons, Size, pack_rings
 from paretodet.labels.splits import WHOLE
 from paretodet.reading import is_file, is_folder, is_inside, visible_files
 
 NOTHING: tuple[Any, ...] = (None, "", [], "~", "null", "Null", "NULL")  # YAML's, which is read as text here
 BOX = 5  # numbers: class, x, y, width, height; poses (`kpt_shape` in the yaml) have keypoints behind them, no corners
-FOLDERS = {"images": "labels", "Images": "Labels", "IMAGES": "LABELS"}  # of images, and of their texts
+FOLDERS = {  # of images, and of their texts; the last as Darknet has it
+    "images": "labels", "Images": "Labels", "IMAGES": "LABELS", "JPEGImages": "labels",
+}  # fmt: skip
 MAX_LABELS = 2**24
 MAX_LIST = 2**28
 
@@ -67,7 +70,7 @@ def read_yolo(path: Path | str, *, split: str | None = None) -> Labels:
     if split is not None and split not in known:
         raise InputError(f"split: got {split!r:.80}, {path} has {', '.join(known) or 'none'}", "split-unknown")
     reading = _YoloReader(root, names, pose="kpt_shape" in settings)
-    listed = _listed(known, root, path, split)
+    listed = _listed(known, root, path, split, lost=_lost_folder(settings, path))
     keys = {image: key for key, image in enumerate(dict.fromkeys(chain.from_iterable(listed.values())))}
     for image in dict.fromkeys(chain.from_iterable(listed.values()) if split is None else listed[split]):
         reading.take(image, keys[image])
@@ -77,6 +80,12 @@ def read_yolo(path: Path | str, *, split: str | None = None) -> Labels:
 def _folder(settings: dict[str, Any], path: Path) -> Path:
     root = path.parent / _text(settings.get("path") or ".", "path", path)
     return root if is_folder(root) else path.parent
+
+
+def _lost_folder(settings: dict[str, Any], path: Path) -> str:
+    """What `path` of the yaml is if it is no folder, else empty."""
+    stated = settings.get("path")
+    return "" if stated in NOTHING or is_folder(path.parent / with_slashes(stated)) else str(stated)
 
 
 def read_splits(path: Path) -> tuple[str, ...]:
@@ -105,24 +114,27 @@ def _splits(settings: dict[str, Any], root: Path, path: Path) -> dict[str, Any]:
 
 def _named(where: Any, root: Path) -> list[Path]:
     """The images inside of the set that a value of the yaml names."""
-    places = where if isinstance(where, list) else [where]
-    if not all(isinstance(each, str) and each and is_inside(root / with_slashes(each), root) for each in places):
-        return []
     try:
-        return [image for image in _images(where, root, "") if is_image_name(image.name, unread=True)]
+        places = [_place(_text(each, "", ""), root, "") for each in (where if isinstance(where, list) else [where])]
+        inside = all(is_inside(each, root) for each in places)
+        return [image for image in _images(where, root, "") if is_image_name(image.name, unread=True)] if inside else []
     except ValueError:
         return []
 
 
-def _listed(known: dict[str, Any], root: Path, path: Path, split: str | None) -> dict[str, list[Path]]:
-    """Every split's images. Raises ValueError if those that are wanted cannot be listed."""
+def _listed(known: dict[str, Any], root: Path, path: Path, split: str | None, *, lost: str) -> dict[str, list[Path]]:
+    """Every split's images. Raises ValueError if those that are wanted cannot be listed; `lost` as `_lost_folder`."""
     listed = {}
     for each, where in known.items():
         try:
             listed[each] = list(_images(where, root, f"{path} {each}"))
-        except ValueError:
-            if split in (None, each):
+        except ValueError as problem:
+            if split not in (None, each):
+                continue
+            if not lost:
                 raise
+            text = f"{words(problem)}; and its `path: {lost:.200}` is no folder: correct it, or leave it out"
+            raise InputError(text, "labels-malformed") from None
     return listed
 
 
@@ -188,14 +200,15 @@ def where_of(folder: Path) -> Where:
 
 def label_file(image: Path) -> Path:
     """The text of an image: in its path the last `images` is replaced by `labels`, in capitals or not as it is written;
-    without one it lies beside it.
+    without one, or where there is no such folder, it lies beside it.
     """
     parts = list(image.parts)
     for place in reversed(range(len(parts) - 1)):
         if parts[place] in FOLDERS:
             parts[place] = FOLDERS[parts[place]]
             break
-    return Path(*parts).with_suffix(".txt")
+    usual, beside = Path(*parts).with_suffix(".txt"), image.with_suffix(".txt")
+    return beside if usual != beside and not is_folder(usual.parent) and is_file(beside) else usual
 
 
 def _placed(values: np.ndarray, size: Size) -> tuple[list[float], bytes]:
@@ -215,8 +228,23 @@ def _images(where: Any, root: Path, what: str) -> Iterator[Path]:
         if is_folder(path):
             yield from sorted(path / name for name in images_below(path))
         else:
-            lines = (with_slashes(line.strip()) for line in read_text(path, MAX_LIST).splitlines())
-            yield from (path.parent / line if line.startswith("./") else root / line for line in lines if line)
+            yield from _of_list(path, root)
+
+
+def _of_list(path: Path, root: Path) -> list[Path]:
+    """The images that a text lists. If none of the first is there, all are found without the first folders of their
+    names, which may be those of another machine.
+    """
+    lines = [line for each in read_text(path, MAX_LIST).splitlines() if (line := with_slashes(each.strip()))]
+    folders = [path.parent if line.startswith("./") else root for line in lines]
+    given = [folder / line for folder, line in zip(folders, lines, strict=True)]
+    if any(map(is_file, given[:PROBED])):
+        return given
+    for count in range(1, min(DEEPEST, max((line.count("/") for line in lines), default=0)) + 1):
+        ends = [folder / without_folders(line, count) for folder, line in zip(folders, lines, strict=True)]
+        if any(map(is_file, ends[:PROBED])) and len(set(ends)) == len(set(given)):
+            return ends
+    return given
 
 
 def _place(name: str, root: Path, what: str) -> Path:
@@ -257,6 +285,25 @@ def another_name(subject: Subject) -> Iterator[Place]:
             yield Place(part.file, part.split, f"it has {len(part.data)} images, and is read as a split of this name")
 
 
+@check("boxes-oriented", "warning", "Nothing to do if the upright boxes around them are what you need.")
+def oriented(subject: Subject) -> Iterator[Place]:
+    for part in subject.parts:
+        if _are_oriented(part.data):
+            text = "every object has four corners, as oriented boxes do: the upright boxes around them are read"
+            yield Place(part.file, part.split, text)
+
+
+def _are_oriented(data: Labels) -> bool:
+    """Whether every object is a ring of four corners, some of which make no upright box."""
+    turned = False
+    for row in range(len(data.boxes)) if data.outlined.all() else ():
+        mask = data.mask(row)
+        if not isinstance(mask, Polygons) or len(mask.rings[0]) != 8:
+            return False
+        turned = turned or len(set(mask.rings[0][::2].tolist())) > 2
+    return turned
+
+
 def _file(path: Path, split: str | None) -> Path:
     found = (settings_file(path, least=least) for least in (BOTH, ONE, NONE))
     return next((file for file in found if file is not None), path)
@@ -293,7 +340,7 @@ FORMAT = Format(
     read=_read,
     file=_file,
     where=lambda file: where_of(straight(_root(file))),
-    checks=(without_image, another_name),
+    checks=(without_image, another_name, oriented),
     label_file=lambda path, image: label_file(image),
     texts=_texts,
     not_carried=_not_carried,

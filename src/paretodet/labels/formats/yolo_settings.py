@@ -10,6 +10,7 @@ import yaml
 from paretodet.errors import InputError, words
 from paretodet.labels.builder import is_name
 from paretodet.labels.splits import TRAIN, VAL
+from paretodet.reading import visible_files
 
 SPLITS = {"train": TRAIN, "val": VAL, "test": ("test", "testing")}  # a split, and the keys that name it
 OTHER_KEYS = ("path", "names", "nc", "download")  # of the yaml, that name no split
@@ -27,10 +28,14 @@ def settings_file(path: Path, *, least: int = BOTH) -> Path | None:
     """The yaml itself; of a folder data.yaml, or the only one, of those that hold as much of names and splits."""
     if not path.is_dir():
         return path if path.suffix.lower() in SUFFIXES and path.is_file() else None
-    shown = (each for each in sorted(path.iterdir()) if not each.name.startswith("."))
-    listed = [each for each in shown if each.suffix.lower() in SUFFIXES and _held(each) >= least]
+    listed = settings_files(path, least=least)
     named = [each for each in listed if each.stem == USUAL]
     return (named or listed)[0] if named or len(listed) == 1 else None
+
+
+def settings_files(folder: Path, *, least: int = BOTH) -> list[Path]:
+    """The yamls of a folder that hold so much of names and splits."""
+    return [each for each in visible_files(folder, "*") if each.suffix.lower() in SUFFIXES and _held(each) >= least]
 
 
 def _held(path: Path) -> int:
