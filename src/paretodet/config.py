@@ -30,6 +30,7 @@ MODELS = (".onnx", *BESIDE)  # endings of files of which others are read too
 EXECUTION = frozenset(  # options that a runtime honors
     ("runtime", "device", "precision", "calibration", "allow_fallback")
 )
+PERMISSIONS = frozenset(("trust", "allow_fallback"))  # options that mean nothing to a candidate that does not need them
 CALIBRATED = "int8"  # the precision whose ranges are measured on images
 CONDITIONS = ("batch", "threads")  # how a candidate is run; every kind of candidate takes them
 ALWAYS = frozenset(  # keys that every job has; a job has the key of a later field only if it is set

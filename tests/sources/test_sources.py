@@ -3,6 +3,7 @@
 import sys
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,9 +17,13 @@ from paretodet.errors import InputError
 from paretodet.extras import MissingExtra
 from paretodet.opening import job, open_candidate, require_weights
 from paretodet.reading import sha256
+from paretodet.sources.bundle import BundleFolder
 from paretodet.sources.darknet_net import Darknet
+from paretodet.sources.hub import Hub
 from paretodet.sources.hub_network import HubDetector
+from paretodet.sources.source import Source
 from paretodet.sources.table import SOURCES, check, published_accuracy, resolved, source_of
+from paretodet.sources.torchvision_source import Torchvision
 from paretodet.transforms.resize_policy import Letterbox, Stretch
 from paretodet.weights import files, safe
 from paretodet.weights.files import WeightsMetadata
@@ -222,6 +227,32 @@ def test_what_is_wrong_with_a_function_is_named(module: str) -> None:
             call()
 
 
+def test_a_permission_is_no_error_where_none_is_needed(module: str) -> None:
+    """One command opens several names: `measure module:make ssd-mobilenet_v1-300 --trust`."""
+    assert open_candidate(SSD, trust=True).name == SSD
+    assert open_candidate(f"{module}:make", trust=True, allow_fallback=True).name == "mine on cpu"
+
+
+def test_a_function_takes_the_options_that_it_names_or_all(module: str, tmp_path: Path) -> None:
+    (tmp_path / f"{module}.py").write_text(
+        MODULE + "\n\ndef every(**options):\n    assert set(options) == {'score'}\n    return make()\n"
+    )
+    assert open_candidate(f"{module}:every", trust=True, score=0.5).name == "mine on cpu"
+
+
+@pytest.mark.parametrize(
+    ("source", "option", "typed"),
+    [
+        (Torchvision, {"height": 320}, "--size"),
+        (BundleFolder, {"labels": ("a",)}, "--classes"),
+        (Hub, {"nms": 1}, "--nms"),
+    ],
+)
+def test_an_option_that_is_refused_is_named_as_it_is_typed(source: type[Source], option: Any, typed: str) -> None:
+    with pytest.raises(InputError, match=rf"^{min(option)}: .*{typed} .*\[option-unsupported\]$"):
+        source().check_options(CandidateConfig(name="x", **option))
+
+
 def test_no_function_runs_without_trust(module: str) -> None:
     for trust in (None, False):
         with pytest.raises(InputError, match=rf"{module}:make: .*--trust .*trust-needed"):
@@ -323,7 +354,7 @@ def test_a_model_of_the_hub_refuses_what_torch_cannot_use(device: str) -> None:
 
 @pytest.mark.parametrize("name", ["./guest.py:make", "a/b:make", "a-b:make"])
 def test_a_path_is_no_module(name: str) -> None:
-    with pytest.raises(UnknownName, match="is no name of a module"):
+    with pytest.raises(UnknownName, match="is not the name of a module"):
         open_candidate(name)
 
 

@@ -10,10 +10,10 @@ from importlib.util import find_spec
 from typing import Any
 
 from paretodet.bench.candidate import Candidate
-from paretodet.config import CandidateConfig
+from paretodet.config import PERMISSIONS, CandidateConfig
 from paretodet.detectors.families import UnknownName
 from paretodet.errors import InputError, words
-from paretodet.sources.source import Source
+from paretodet.sources.source import Source, no_option
 from paretodet.transforms.resize_policy import FITS
 
 PACKAGE = __name__.partition(".")[0]
@@ -36,11 +36,12 @@ class PythonModule(Source):
     def load(self, config: CandidateConfig) -> Candidate:
         make = _function(config.name, trust=config.trust is True)
         parameters = inspect.signature(make).parameters
+        takes_all = any(each.kind is each.VAR_KEYWORD for each in parameters.values())
         options = config.options | ({"fit": FITS[config.fit]} if config.fit else {})
-        for name in {"labels", "trust"} - {*parameters}:
-            options.pop(name, None)  # who reads the detections names the classes; a function need not ask for trust
-        if unknown := sorted(options.keys() - set(parameters)):
-            raise InputError(f"{unknown[0]}: {config.name} has none to set", "option-unsupported")
+        for name in {"labels", *PERMISSIONS} - {*parameters}:
+            options.pop(name, None)  # who reads the detections names the classes; no function need take a permission
+        if not takes_all and (unknown := sorted(options.keys() - set(parameters))):
+            raise no_option(config.name, unknown[0])
         try:
             candidate = make(**options)
         except (Exception, SystemExit) as error:
@@ -61,7 +62,7 @@ def _function(name: str, *, trust: bool) -> Callable[..., Any]:
     if os.getcwd() not in sys.path:
         sys.path.insert(0, os.getcwd())
     if not all(map(str.isidentifier, module.split("."))):
-        raise UnknownName(f"{name!r}: {module!r} is no name of a module; it is what stands behind `import`, no path")
+        raise UnknownName(f"{name!r}: {module!r} is not the name of a module; give what `import` takes, not a path")
     top = module.partition(".")[0]
     if top not in sys.modules and find_spec(top) is None:
         raise UnknownName(f"{name!r}: there is no module {top!r}")

@@ -4,11 +4,13 @@ from abc import ABC, abstractmethod
 from typing import Any, ClassVar
 
 from paretodet.bench.candidate import Candidate
-from paretodet.config import CandidateConfig
+from paretodet.config import PERMISSIONS, CandidateConfig
 from paretodet.detectors.catalogue import PublishedAP
 from paretodet.detectors.spec import DetectorSpec
 from paretodet.errors import InputError
 from paretodet.network import Network
+
+TYPED = {"height": "size", "width": "size", "labels": "classes", "calibration": "calibrate"}  # options by their fields
 
 
 class Source(ABC):
@@ -53,9 +55,9 @@ class Source(ABC):
         return None
 
     def check_options(self, config: CandidateConfig) -> None:
-        """Raises ValueError for an option that is set and that it does not honor."""
-        if unknown := sorted(config.options.keys() - self.options):
-            raise InputError(f"{unknown[0]}: {config.name} has none to set", "option-unsupported")
+        """Raises ValueError for an option that is set and that it does not honor; permissions are for others too."""
+        if unknown := sorted(config.options.keys() - self.options - PERMISSIONS):
+            raise no_option(config.name, unknown[0])
 
     def form_of(self, config: CandidateConfig) -> str | None:
         """The form of the network that it loads of this config, as `form`."""
@@ -83,3 +85,9 @@ class Source(ABC):
         """Raises ValueError for an option out of range or a file that does not fit, MissingExtra for a library that is
         not installed.
         """
+
+
+def no_option(name: str, field: str) -> InputError:
+    """The error of an option, by its field, that the candidate of this name does not have."""
+    option = TYPED.get(field, field.replace("_", "-"))
+    return InputError(f"{field}: {name} has none to set; leave --{option} out", "option-unsupported")
