@@ -16,7 +16,15 @@ from torch import Tensor
 from paretodet.bench.accuracy import detect_image
 from paretodet.bench.contract import ContractError
 from paretodet.bench.job import Progress
-from paretodet.detection import coco_ids, detect, detect_files, image_json, media_files, output_paths
+from paretodet.detection import (
+    coco_ids,
+    detect,
+    detect_files,
+    image_json,
+    media_files,
+    output_paths,
+    unread_media,
+)
 from paretodet.errors import InputError
 from paretodet.evaluation.ground_truth import read_ground_truth
 from paretodet.images import ImageError
@@ -107,6 +115,21 @@ def test_a_folder_means_its_images(folder: Path) -> None:
     (folder / "empty").mkdir()
     with pytest.raises(ImageError, match=r"empty: .*\[images-none\]"):
         media_files([folder / "empty"])
+
+
+def test_images_in_formats_that_are_not_read_are_named(folder: Path) -> None:
+    assert unread_media([folder, folder / "a.png"]) == ()
+    for name in ("IMG_1.HEIC", "scan.tif", "._IMG_1.HEIC"):
+        (folder / name).touch()
+    assert media_files([folder]) == (folder / "a.png", folder / "b.png", folder / "cut.jpg")
+    (sentence,) = unread_media([folder, folder, folder / "a.png"])
+    assert sentence.startswith(f"{folder}: IMG_1.HEIC and 1 more, ")
+
+
+def test_a_folder_of_other_formats_is_not_called_empty(tmp_path: Path) -> None:
+    (tmp_path / "IMG_1.HEIC").touch()
+    with pytest.raises(ImageError, match=r"JPEG.*IMG_1\.HEIC.*\[images-none\]"):
+        media_files([tmp_path])
 
 
 @pytest.mark.parametrize("hidden", ["._a.png", ".b.png", "._clip.mp4"])
@@ -268,3 +291,10 @@ def test_what_is_no_detections_is_refused(change: Callable[[Detections], Any], t
     Image.fromarray(PHOTOS.images[0]).save(tmp_path / "a.png")
     with pytest.raises(ContractError):
         detect_image(candidate, ImageEntry(1, "a.png", tmp_path / "a.png", (40, 60)), [1, None, 2])
+
+
+def test_one_image_may_stand_alone(folder: Path) -> None:
+    (first,) = detect(Corner(), [PHOTOS.images[0]])
+    alone: tuple[Any, ...] = (PHOTOS.images[0], folder / "a.png", str(folder / "a.png"), PHOTOS.images[0][None])
+    for image in alone:
+        assert list(detect(Corner(), image)) == [first]

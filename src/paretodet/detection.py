@@ -17,7 +17,7 @@ from paretodet.bench.job import Progress, ProgressReporter
 from paretodet.errors import InputError
 from paretodet.evaluation.ground_truth import GroundTruth
 from paretodet.evaluation.masks import Pasting, segmentations
-from paretodet.images import ImageError, is_image_name, other_size, read_image
+from paretodet.images import ImageError, is_image_name, other_size, read_image, unread_images, without_images
 from paretodet.labels.model import ImageEntry
 from paretodet.media.draw import MIN_DRAWN_SCORE, LabeledBox, draw
 from paretodet.reading import real_path
@@ -29,6 +29,7 @@ VIDEOS = (".mp4", ".mov", ".m4v", ".mkv", ".webm", ".avi")
 
 Json = dict[str, Any]
 Names = Sequence[str | None]
+ImageSource = np.ndarray | Path | str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,12 +53,13 @@ class DetectionResults:
 
 
 def detect(
-    candidate: Candidate, images: Iterable[np.ndarray | Path | str], *, labels: Names | None = None
+    candidate: Candidate, images: ImageSource | Iterable[ImageSource], *, labels: Names | None = None
 ) -> Iterator[tuple[LabeledBox, ...]]:
     """The detections in each image, by descending score, as boxes x1, y1, x2, y2 in pixels of the image.
 
-    An image is an array [H, W, 3] of uint8 RGB or the path of a file. `labels` are the class names, by default the
-    candidate's own; a label without a name is given as its number. Raises ImageError for a file that cannot be read.
+    An image is an array [H, W, 3] of uint8 RGB or the path of a file; `images` may be one alone. `labels` are the class
+    names, by default the candidate's own; a label without a name is given as its number. Raises ImageError for a file
+    that cannot be read.
 
     >>> import paretodet
     >>> candidate = paretodet.open("ssd-mobilenet_v1-300")
@@ -67,10 +69,17 @@ def detect(
     (True, 4)
     """
     named = label_names(candidate, labels)
-    for image in images:
+    for image in _several(images):
         pixels = image if isinstance(image, np.ndarray) else read_image(image)
         size = (pixels.shape[0], pixels.shape[1])
         yield _labeled_boxes(detections_of(candidate, pixels), named, size, pasting_of(candidate))
+
+
+def _several(images: ImageSource | Iterable[ImageSource]) -> Iterable[ImageSource]:
+    """The images, of which one alone may be given."""
+    if isinstance(images, Path | str) or (isinstance(images, np.ndarray) and images.ndim == 3):
+        return [images]
+    return images
 
 
 def detect_files(
@@ -113,6 +122,12 @@ def media_files(paths: Iterable[Path]) -> tuple[Path, ...]:
     if any(map(is_video, files)):
         import paretodet.media.video  # noqa: F401
     return files
+
+
+def unread_media(paths: Iterable[Path]) -> tuple[str, ...]:
+    """A sentence for every given folder with images in formats that are not read, which `media_files` leaves out."""
+    unread = ((path, unread_images(path)) for path in dict.fromkeys(paths) if path.is_dir())
+    return tuple(f"{path}: {words}" for path, words in unread if words)
 
 
 def is_video(path: Path) -> bool:
@@ -188,7 +203,7 @@ def _media_in(folder: Path) -> list[Path]:
     shown = [file for file in folder.iterdir() if not file.name.startswith(".")]
     files = sorted(file for file in shown if is_image_name(file.name) or is_video(file))
     if not files:
-        raise ImageError(f"{folder}: has no image and no video; subfolders are not searched", "images-none")
+        raise ImageError(f"{folder}: has no video, and {without_images(folder)}", "images-none")
     return files
 
 

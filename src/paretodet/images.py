@@ -98,6 +98,22 @@ def is_image_name(name: str, *, unread: bool = False) -> bool:
     return not name.startswith(".") and os.path.splitext(name)[1].lower() in suffixes
 
 
+def unread_images(folder: Path) -> str:
+    """Which images of a folder are in formats that are not read, as a phone's may be, in words; empty if none is."""
+    names = sorted(name for name in os.listdir(folder) if is_image_name(name, unread=True) and not is_image_name(name))
+    more = f" and {len(names) - 1} more" if len(names) > 1 else ""
+    return f"{names[0]}{more}, in a format that is not read: convert to JPEG or PNG" if names else ""
+
+
+def without_images(folder: Path) -> str:
+    """What is said of a folder that has no image: which formats are read, and what it has instead."""
+    others = unread_images(folder)
+    return (
+        f"no image in one of the formats {', '.join(FORMATS)}; subfolders are not searched"
+        f"{f'; it has {others}' if others else ''}"
+    )
+
+
 def _opened(path: Path, use: Callable[[Image.Image], Read], max_pixels: int, max_bytes: int) -> Read:
     try:
         status = path.stat()

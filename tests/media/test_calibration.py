@@ -49,3 +49,8 @@ def test_without_images_one_sentence_says_how_to_give_some(
     monkeypatch.setattr(calibration, "files_at_hand", lambda: {"here": []})
     with pytest.raises(InputError, match=r"calibration: .* --calibrate DIR \[images-none\]"):
         calibration_images(tmp_path / folder if folder else None)
+
+
+def test_a_folder_of_other_formats_is_not_called_empty(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"calibration: .*IMG_1\.HEIC, .*--calibrate DIR \[images-none\]"):
+        calibration_images(folder_of(tmp_path / "a", "IMG_1.HEIC"))

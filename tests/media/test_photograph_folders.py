@@ -54,6 +54,15 @@ def test_photographs_without_a_readable_image_says_so(tmp_path: Path) -> None:
         photographs(tmp_path / "nowhere")
 
 
+def test_a_folder_without_images_says_what_it_has_instead(tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    with pytest.raises(ImageError, match=r"JPEG.*subfolders"):
+        photographs(tmp_path)
+    (tmp_path / "IMG_1.HEIC").touch()
+    with pytest.raises(ImageError, match=r"IMG_1\.HEIC, .*\[images-none\]"):
+        photographs(str(tmp_path))
+
+
 def test_the_default_is_the_environments_folder_then_shipped_then_none(
     tmp_path: Path, pixels: np.ndarray, monkeypatch: pytest.MonkeyPatch
 ) -> None:

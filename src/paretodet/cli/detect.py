@@ -32,7 +32,7 @@ def detect(
 
     With --data, COCO results have the ids of the labels.
     """
-    from paretodet.detection import coco_ids, detect_files, media_files
+    from paretodet.detection import coco_ids, detect_files, media_files, unread_media
     from paretodet.evaluation.ground_truth import read_ground_truth
     from paretodet.opening import require_weights
     from paretodet.sources.table import check
@@ -56,7 +56,8 @@ def detect(
         results = detect_files(
             candidate, files, labels=labels, ids=ids, out=folder, score=chosen.score, on_progress=bar
         )
-    note_all(f"Skipped: {reason}" for reason in (*(known.skipped if known else ()), *results.skipped))
+    left_out = (*unread_media(images or ()), *(known.skipped if known else ()), *results.skipped)
+    note_all(f"Skipped: {reason}" for reason in left_out)
     if results_out and results.documents:
         write_text(results_out, dumps(results.rows))
         note(f"{len(results.rows)} detections written to {results_out}.")

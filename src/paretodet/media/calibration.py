@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from paretodet.errors import InputError
+from paretodet.images import without_images
 from paretodet.media.photographs import files_at_hand, image_files
 from paretodet.reading import sha256
 
@@ -30,7 +31,7 @@ def calibration_images(folder: Path | None = None) -> CalibrationImages:
     """
     files = image_files(folder) if folder else next(filter(None, files_at_hand().values()), [])
     if not files or (folder and not folder.is_dir()):
-        where = f"there are none in {folder}" if folder else "none are at hand"
+        where = _where(folder) if folder else "none are at hand"
         raise InputError(
             f"calibration: int8 needs images, and {where}; give a folder of some dozens by --calibrate DIR",
             "images-none",
@@ -38,3 +39,7 @@ def calibration_images(folder: Path | None = None) -> CalibrationImages:
     count = min(LIMIT, len(files))
     paths = tuple(files[index * len(files) // count] for index in range(count))
     return CalibrationImages(paths, hashlib.sha256("".join(map(sha256, paths)).encode()).hexdigest())
+
+
+def _where(folder: Path) -> str:
+    return f"{folder} has {without_images(folder)}" if folder.is_dir() else f"{folder} is not a folder"

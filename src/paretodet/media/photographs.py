@@ -12,7 +12,7 @@ from typing import overload
 import numpy as np
 
 from paretodet.errors import words
-from paretodet.images import ImageError, is_image_name, read_image
+from paretodet.images import ImageError, is_image_name, read_image, without_images
 
 _SHIPPED = ("astronaut.png", "chelsea.png", "coffee.png", "rocket.jpg")  # scikit-image's: public domain or CC0
 
@@ -101,10 +101,9 @@ def photographs(
     paths = image_files(Path(where)) if isinstance(where, str | Path) else list(where)
     found = read_images(paths, source=str(where) if isinstance(where, str | Path) else "files", limit=limit, keep=keep)
     if not found.images:
-        raise ImageError(
-            f"{found.source}: no readable image" + "".join(f"; {words(reason)}" for reason in found.skipped[:3]),
-            "images-none",
-        )
+        is_empty = isinstance(where, str | Path) and not paths
+        reasons = [f"it has {without_images(Path(found.source))}"] if is_empty else map(words, found.skipped[:3])
+        raise ImageError("; ".join((f"{found.source}: no readable image", *reasons)), "images-none")
     return found
 
 
