@@ -223,6 +223,11 @@ def test_evaluate_takes_a_candidate_or_a_file(labels, folder, tmp_path):
         evaluate(str(tmp_path / "r.json"), labels, names=("car",))
 
 
+def test_paths_may_be_text(labels, folder, tmp_path):
+    scored = evaluate(Sure(), str(labels), image_root=str(folder), out=str(tmp_path / "r.json"))
+    assert evaluate(str(tmp_path / "r.json"), str(labels), image_root=str(folder)).boxes == scored.boxes
+
+
 @pytest.mark.parametrize("form", ["openimages", "csv", "fiftyone"])
 def test_labels_without_sizes_find_the_images_of_results_in_a_given_folder(tmp_path, form):
     """The sizes of the images are those of their files."""

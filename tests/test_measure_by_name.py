@@ -70,6 +70,14 @@ def test_names_configurations_and_jobs_are_measured(measured: list[Job], photo: 
     assert rows[0].ap == 18.8
 
 
+def test_one_candidate_may_stand_alone(measured: list[Job], photo: Path) -> None:
+    own = Job(name="own", make=object)
+    alone: tuple[tuple[Any, str], ...] = ((SSD, SSD), (Path(SSD), SSD), (CandidateConfig(name=SSD), SSD), (own, "own"))
+    for candidate, name in alone:
+        assert [job.name for job in set_up(candidate, images=photo).jobs] == [name]
+    assert [row.name for row in measure(SSD, images=photo)] == [SSD]
+
+
 def test_an_input_without_effect_is_refused(photo: Path, tmp_path: Path) -> None:
     labels = Shapes(count=2, height=32, width=32, seed=0).write(tmp_path)
     useless: tuple[dict[str, Any], ...] = (

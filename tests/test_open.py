@@ -107,3 +107,9 @@ def test_a_function_that_knows_no_trust_is_called_without(tmp_path: Path, monkey
     Path("of_trust.py").write_text("def make(): raise ValueError('called')\n")
     with pytest.raises(InputError, match="raised ValueError: called"):
         open_candidate("of_trust:make", trust=True)
+
+
+def test_a_path_is_a_name() -> None:
+    assert open_candidate(Path(SSD)).name == SSD
+    with pytest.raises(InputError, match=r"nowhere\.safetensors: no such file"):
+        open_candidate(Path("nowhere.safetensors"))

@@ -393,6 +393,13 @@ def test_only_checkpoints_that_are_due_are_validated(drawn, tmp_path):
     assert opened == [1500, 3000]
 
 
+def test_paths_may_be_text(drawn, tmp_path):
+    given = config(drawn, data="a", val="b", images="c", weights="d")
+    assert (given.data, given.val, given.images, given.weights) == tuple(map(Path, "abcd"))
+    with pytest.raises(InputError, match=r"nowhere.*no such file"):
+        train(config(drawn, data="nowhere.json", val=None), str(tmp_path / "run"))
+
+
 def test_a_training_split_must_be_chosen_if_none_is_named_train(tmp_path):
     """Pascal VOC's sets overlap: images in both the training and the validation split are reported."""
     data, messages = voc(tmp_path / "voc", trainval="a b c d", val="c d"), []

@@ -80,14 +80,14 @@ class _Task(NamedTuple):
 
 
 def write_bundle(
-    name: str,
+    name: Path | str,
     *,
     out: Path | str,
     to: str = "onnx",
     images: ImageFiles | None = None,
     data: Path | str | None = None,
     split: str | None = None,
-    image_root: Path | None = None,
+    image_root: Path | str | None = None,
     on_progress: Callable[[Progress], None] = lambda progress: None,
     notify: Callable[[str], None] = lambda sentence: None,
     **options: Any,
@@ -112,7 +112,8 @@ def write_bundle(
     """
     check_inputs(images, data, split, image_root)
     folder, target = Path(out), target_of(to)
-    config = CandidateConfig(name=check(name), **{key: value for key, value in options.items() if value is not None})
+    chosen = {key: value for key, value in options.items() if value is not None}
+    config = CandidateConfig(name=check(str(name)), **chosen)
     _check_exportable(config)
     target.check(config)
     _check_out(folder)

@@ -22,6 +22,7 @@ from paretodet.sweep.measuring import measure_into
 from paretodet.sweep.scoring import mark_scored, score_job
 
 ImageFiles = Path | str | Sequence[Path | str]
+Subject = str | Path | CandidateConfig | Job
 Listener = Callable[[Progress], None]
 
 
@@ -41,12 +42,12 @@ class Setup:
 
 
 def measure(
-    candidates: Iterable[str | CandidateConfig | Job],
+    candidates: Subject | Iterable[Subject],
     *,
     images: ImageFiles | None = None,
     data: Path | str | None = None,
     split: str | None = None,
-    image_root: Path | None = None,
+    image_root: Path | str | None = None,
     store: Store | Path | str | None = None,
     plan: Plan | None = None,
     on_progress: Listener = lambda progress: None,
@@ -54,14 +55,15 @@ def measure(
 ) -> Iterator[Measurement]:
     """Measures latency, memory and work of candidates on this machine, and yields each row when it is finished.
 
-    A candidate is a name, a `CandidateConfig` with options, or a `Job` for code of your own. Latency is measured on
-    `images`, a folder or files, by default on those that `photographs` finds. With `data`, labels in any
-    supported format, AP is measured too, and the images are those of the labels. With a `store`, every row is
-    committed before it is yielded, and an interrupted run continues. `notify` receives sentences for the user.
+    A candidate is a name, a `CandidateConfig` with options, or a `Job` for code of your own; `candidates` may be one
+    alone. Latency is measured on `images`, a folder or files, by default on those that `photographs` finds; a `Job` has
+    its own. With `data`, labels in any supported format, AP is measured too, and the images are those of
+    the labels. With a `store`, every row is committed before it is yielded, and an interrupted run continues. `notify`
+    receives sentences for the user.
 
     Each candidate runs in fresh processes, which import the main module: call this under `if __name__ == "__main__"`.
     Raises ValueError for an unknown name, an input that cannot be read or that would have no effect (`images` beside
-    `data`), SelfTestError if clock or machine are too unsteady.
+    `data`), SelfTestError if the clock of this machine cannot be trusted.
 
     >>> import paretodet
     >>> (row,) = paretodet.measure(["ssd-mobilenet_v1-300"], images="photo.jpg", store="measured.db")
@@ -100,12 +102,12 @@ def expand(
 
 
 def set_up(
-    candidates: Iterable[str | CandidateConfig | Job],
+    candidates: Subject | Iterable[Subject],
     *,
     images: ImageFiles | None = None,
     data: Path | str | None = None,
     split: str | None = None,
-    image_root: Path | None = None,
+    image_root: Path | str | None = None,
     only_trained: bool = False,
 ) -> Setup:
     """Reads images and labels, and makes a job of every candidate.
@@ -114,7 +116,7 @@ def set_up(
     Raises ValueError as `measure` does.
     """
     check_inputs(images, data, split, image_root)
-    every = [_checked(each) for each in candidates]
+    every = [_checked(each) for each in several(candidates)]
     labels = read_ground_truth(data, split=split, images=image_root) if data else None
     batch = max((each.batch for each in every), default=1)
     found = photographs(labels.files if labels and not only_trained else images, limit=IMAGE_COUNT * batch)
@@ -146,11 +148,16 @@ def run(
     return measure_into(kept, setup.jobs, plan=plan, prepare=first, on_progress=on_progress)
 
 
-def _checked(candidate: str | CandidateConfig | Job) -> CandidateConfig | Job:
+def several(candidates: Subject | Iterable[Subject]) -> Iterable[Subject]:
+    """The candidates, of which one alone may be given."""
+    return [candidates] if isinstance(candidates, str | Path | CandidateConfig | Job) else candidates
+
+
+def _checked(candidate: Subject) -> CandidateConfig | Job:
     """Raises UnknownName or ValueError if the name can stand for nothing."""
     if isinstance(candidate, Job):
         return candidate
-    config = CandidateConfig(name=candidate) if isinstance(candidate, str) else candidate
+    config = candidate if isinstance(candidate, CandidateConfig) else CandidateConfig(name=str(candidate))
     check(config.name)
     return config
 

@@ -17,7 +17,7 @@ from paretodet.sources.table import resolved, source_of
 from paretodet.weights import published
 
 
-def open_candidate(name: str, **options: Any) -> Candidate:
+def open_candidate(name: Path | str, **options: Any) -> Candidate:
     """The candidate of this name. `options` are the fields of CandidateConfig; None leaves the candidate's own value.
 
     A name of the catalogue, or of its form, is a detector of this package; without weights it is at capacity unless a
@@ -34,7 +34,7 @@ def open_candidate(name: str, **options: Any) -> Candidate:
     'ssd-mobilenet_v1-300'
     """
     return open_config(
-        CandidateConfig(name=name, **{key: value for key, value in options.items() if value is not None})
+        CandidateConfig(name=str(name), **{key: value for key, value in options.items() if value is not None})
     )
 
 

@@ -48,16 +48,16 @@ def evaluate(
     subject: "Candidate | Path | str",
     labels: Path | str,
     *,
-    image_root: Path | None = None,
+    image_root: Path | str | None = None,
     split: str | None = None,
     names: Sequence[str | None] | None = None,
-    out: Path | None = None,
+    out: Path | str | None = None,
     with_errors: bool = False,
     voc_ap: bool = False,
     on_progress: "Callable[[Progress], None]" = lambda progress: None,
 ) -> Evaluation:
-    """Scores a candidate, or a file of COCO results, on `labels`, a file or folder in any
-    supported format.
+    """Scores a candidate, as `open` returns it, or the path of a file of COCO results, on `labels`, a file or folder in
+    any supported format.
 
     `image_root` is the folder of the images, if it is not near the labels; `names` and `out` are for a candidate only,
     see `evaluate_candidate`. Raises ValueError for a file that is missing or not in its format.
@@ -69,14 +69,15 @@ def evaluate(
     >>> 0 <= paretodet.evaluate(candidate, "labels.json").boxes.whole.ap <= 100
     True
     """
+    root = Path(image_root) if image_root else None
     options: dict[str, Any] = {"split": split, "with_errors": with_errors, "voc_ap": voc_ap}
     if isinstance(subject, str | Path):
         if names or out:
             message = "evaluate: names and out are for a candidate, and a results file was given"
             raise InputError(message, "option-conflict")
-        return evaluate_file(Path(subject), Path(labels), image_root, **options)
-    options |= {"names": names, "out": out, "on_progress": on_progress}
-    return evaluate_candidate(subject, Path(labels), image_root, **options)
+        return evaluate_file(Path(subject), Path(labels), root, **options)
+    options |= {"names": names, "out": Path(out) if out else None, "on_progress": on_progress}
+    return evaluate_candidate(subject, Path(labels), root, **options)
 
 
 def evaluate_file(

@@ -28,7 +28,7 @@ from paretodet.frontier.values import (
     noun,
     value,
 )
-from paretodet.measuring import ImageFiles, set_up
+from paretodet.measuring import ImageFiles, Subject, set_up, several
 from paretodet.opening import job
 from paretodet.records.measurement import Measurement, accuracy_of
 from paretodet.records.store import DEFAULT, Store
@@ -50,7 +50,7 @@ from paretodet.sweep.searching import Bench, Host, Runnable, Search, open_run
 # Costs that do not depend on the machine: a search for them would measure nothing.
 COUNTED = ("activations_mib", "parameters", "buffers", "macs", "macs_other", "flops")
 OF_CUDA = ("memory_device_mib", "memory_allocated_mib", "memory_reserved_mib")
-Space = Iterable[str | CandidateConfig | Job]
+Space = Subject | Iterable[Subject]
 
 
 def search(
@@ -66,7 +66,7 @@ def search(
     scores: Sequence[float] = (),
     runtimes: Sequence[str] = (ALL,),
     precisions: Sequence[str] = (ALL,),
-    calibration: Path | None = None,
+    calibration: Path | str | None = None,
     images: ImageFiles | None = None,
     store: Store | Path | str = DEFAULT,
     plan: Plan | None = None,
@@ -98,7 +98,8 @@ def search(
     _check(minutes, cost, gain)
     kept = store if isinstance(store, Store) else Store(store, notify=notify)
     question = _Question(cost=cost, gain=gain, split=split, estimates=estimates, scored=_scored(kept))
-    values = _Values(sizes, proposals, scores, runtimes, precisions, calibration)
+    folder = Path(calibration) if calibration else None
+    values = _Values(sizes, proposals, scores, runtimes, precisions, folder)
     host = host or _Here()
     jobs, empty = _set_up(space, values, options, question, host, images, notify)
     plan = plan or Plan()
@@ -252,11 +253,11 @@ def _listed(
     space: Space | None, values: _Values, options: dict[str, Any]
 ) -> tuple[tuple[CandidateConfig, ...], tuple[Job, ...]]:
     """The configs of a space at every size, number of proposals and score, and its jobs."""
-    named = tuple(all_candidates() if space is None else space)
+    named = tuple(all_candidates() if space is None else several(space))
     if not named:
         raise InputError("space: it is empty; name detectors, or leave it out to search all", "space-empty")
     made = (
-        CandidateConfig(name=each, **options) if isinstance(each, str) else each
+        each if isinstance(each, CandidateConfig) else CandidateConfig(name=str(each), **options)
         for each in named
         if not isinstance(each, Job)
     )

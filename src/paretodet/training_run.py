@@ -60,7 +60,7 @@ Listener = Callable[[Event | ValidationProgress], None]
 
 def train(
     config: TrainConfig,
-    folder: Path,
+    folder: Path | str,
     options: RunOptions | None = None,
     *,
     notify: Notify = print,
@@ -92,7 +92,7 @@ def train(
     >>> paretodet.open(str(result.weights)).name
     'ssd-mobilenet_v1-300 at width 0.125'
     """
-    options = options or RunOptions()
+    folder, options = Path(folder), options or RunOptions()
     with process_group(options.device) as group, locked_folder(folder, group):
         return TrainingRun(config, folder, options, notify, group).run(listener)
 

@@ -49,7 +49,11 @@ def check_inputs(images: object, data: object, split: str | None, image_root: ob
 
 
 def read_ground_truth(
-    path: Path | str, *, split: str | None = None, images: Path | None = None, purpose: Purpose = Purpose.PREDICT
+    path: Path | str,
+    *,
+    split: str | None = None,
+    images: Path | str | None = None,
+    purpose: Purpose = Purpose.PREDICT,
 ) -> GroundTruth:
     """The labels at `path`, a file or a folder, of one `split` if there are several; `images` is the images' folder, if
     it is not near the labels. `purpose` SCORE: the images are not opened, so that their names may be missing.
@@ -57,7 +61,7 @@ def read_ground_truth(
     Boxes of COCO's files are as written. Raises ValueError, one sentence, if there are no labels, they hold no object,
     or are not as their format says.
     """
-    path = Path(path)
+    path, images = Path(path), Path(images) if images else None
     if path.suffix.lower() == ".json" and not path.exists():
         raise InputError(f"labels: {path}: no such file", "file-missing")
     form = format_of(path)

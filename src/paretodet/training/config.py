@@ -9,7 +9,7 @@ from paretodet.training.validator import ValidationResult
 
 @dataclass(frozen=True, kw_only=True)
 class TrainConfig:
-    """What is trained, on which data, and on which labels it is validated."""
+    """What is trained, on which data, and on which labels it is validated. Paths may also be given as text."""
 
     name: str  # a catalogue name, or another name of the same form
     data: Path  # training labels, in any supported format
@@ -20,6 +20,11 @@ class TrainConfig:
     images: Path | None = None  # image folder of a COCO file, and of `val` if it has none beside it; None: searched for
     weights: Path | None = None  # initial weights; None: random weights, with every norm trainable
     width: float = 1.0  # factor on the number of channels of every layer
+
+    def __post_init__(self) -> None:
+        for name in ("data", "val", "images", "weights"):
+            if (path := getattr(self, name)) is not None:
+                object.__setattr__(self, name, Path(path))
 
     @property
     def val_path(self) -> Path:
