@@ -31,6 +31,7 @@ from paretodet.cli import (
     weights_options,
 )
 from paretodet.cli.candidate import OPTIONS
+from paretodet.errors import InputError
 from paretodet.loader.shapes import Shapes
 from paretodet.records.columns import LONG_FIELDS
 from paretodet.records.measurement import Measurement
@@ -381,6 +382,15 @@ def test_detect_takes_folders_and_writes_coco_results(run: Run, guest: str) -> N
     assert err.splitlines()[-1] == f"Next: paretodet measure {guest} --trust"
     code, out, err = run("detect", guest, "--trust", "in")
     assert code == 0 and out.split() == ["detections/a.png", "detections/b.png"]
+
+
+def test_detect_names_the_images_of_a_folder_that_it_cannot_read(run: Run, guest: str) -> None:
+    Path("in").mkdir()
+    Image.new("RGB", (60, 40)).save("in/IMG_1.jpg")
+    Path("in/IMG_1.HEIC").touch()
+    code, out, err = run("detect", guest, "--trust", "in", "--results-out", "r.json", "--json")
+    assert code == 0 and [each["image"] for each in json.loads(out)] == [str(Path("in/IMG_1.jpg"))]
+    assert "IMG_1.HEIC" in err
 
 
 def test_detect_on_labels_has_their_ids(run: Run, guest: str) -> None:
@@ -831,6 +841,26 @@ def test_lists_and_limits_are_read() -> None:
     assert parsing.numbers("10,50") == (10, 50) and parsing.numbers(None) == ()
     assert parsing.sizes("300,480x640") == ((300, 300), (480, 640)) and parsing.sizes(None) == ()
     assert parsing.limits(["ap=3e1"], latency_ms_p50=5.0, memory_infer_mib=None) == {"latency_ms_p50": 5.0, "ap": 30.0}
+
+
+@pytest.mark.parametrize(
+    ("pairs", "named"),
+    [
+        (["ap=30", "ap=40"], {}),
+        (["latency_ms_p50=50"], {"latency_ms_p50": 30.0}),
+        (["latency=50"], {"latency_ms_p50": 30.0}),
+        (["memory=50"], {"memory_infer_mib": 50.0}),
+    ],
+)
+def test_two_limits_of_one_field_are_refused(pairs: list[str], named: dict[str, float]) -> None:
+    with pytest.raises(InputError) as refused:
+        parsing.limits(pairs, **named)
+    assert refused.value.id == "option-conflict"
+
+
+def test_the_second_of_two_limits_does_not_replace_the_first(measured: Run) -> None:
+    code, out, err = measured("recommend", "--max-ms", 1, "--max", "latency=1e6")
+    assert (code, out) == (2, "") and "[option-conflict]" in err
 
 
 def test_a_page_never_replaces_the_store(measured: Run) -> None:

@@ -221,6 +221,11 @@ def test_profile_shows_what_was_measured_before_it_looks_for_others(run: Run, mo
         ),
         (("--precision", "int8"), [("onnxruntime", "int8")], "--runtime onnxruntime --precision int8"),
         ((), [("onnxruntime", "int8")], "--runtime onnxruntime"),
+        (
+            ("--batch", "2", "--threads", "1", "--images", "photos"),
+            [("onnxruntime", "int8")],
+            "--runtime onnxruntime --batch 2 --threads 1 --images photos",
+        ),
     ],
 )
 def test_the_command_after_a_profile_is_one_that_runs(

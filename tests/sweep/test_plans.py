@@ -1,6 +1,7 @@
 import pytest
 
 from paretodet.bench.job import Plan
+from paretodet.errors import InputError
 from paretodet.sweep.plans import LARGE_RUN_BUDGET, SMALL_RUN, make_plan, parse_duration
 
 
@@ -41,3 +42,9 @@ def test_durations_are_parsed(text: str, expected: float) -> None:
 def test_an_invalid_duration_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match="patience: "):
         parse_duration(text)
+
+
+@pytest.mark.parametrize("until", [0.0, -1.0, float("nan")])
+def test_a_width_that_no_interval_can_have_is_refused(until: float) -> None:
+    with pytest.raises(InputError, match=r"^until: .*\[option-range\]$"):
+        make_plan(2, until_pct=until)

@@ -74,10 +74,10 @@ class Plan:
     def __post_init__(self) -> None:
         if self.processes < 2 or self.slow_processes < 2:
             raise InputError("processes: an interval needs at least 2 per candidate", "option-range")
-        if self.until_pct <= 0:
-            raise InputError(f"until_pct is {self.until_pct}; it must be above 0", "option-range")
+        if not self.until_pct > 0:
+            raise InputError(f"until: got {self.until_pct} %, it must be above 0", "option-range")
         if self.patience < 0:
-            raise InputError(f"patience is {self.patience} s; it must be at least 0", "option-range")
+            raise InputError(f"patience: got {self.patience} s, it must be at least 0", "option-range")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -43,4 +43,4 @@ def inspect(
         note(f"{out} is not written: the layout does not fit the outputs before it is corrected.")
     if found.refused and not chosen.layout:
         raise typer.Exit(1)
-    note_next("doctor", name, layout=given["layout"], trust=given["trust"])
+    note_next("doctor", name, **given)

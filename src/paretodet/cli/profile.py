@@ -46,7 +46,7 @@ def profile(
         print_json(found.to_json() | {"alternatives": [list(other) for other in others]})
     else:
         show(advice(found, others))
-    _next(name, given, found, others)
+    _next(name, given | {"batch": None if batch == 1 else batch, "threads": threads, "images": images}, found, others)
 
 
 def _next(name: str, given: Given, found: "Profile", others: Sequence[tuple[str, str]]) -> None:
