@@ -64,7 +64,7 @@ class DarknetFile:
             header = _header(path, file)
             size = os.fstat(file.fileno()).st_size - struct.calcsize(header.form)
             if size % 4:
-                raise DarknetFileError(f"{path}: {size} bytes after the header are no whole number of 4-byte floats")
+                raise DarknetFileError(f"{path}: {size} bytes after the header are not a whole number of 4-byte floats")
         except BaseException:
             file.close()
             raise

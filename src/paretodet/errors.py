@@ -145,7 +145,7 @@ ErrorId = Literal[
     "place-unfit",  # a machine of --on lacks something, or cannot measure this: do what the message says
     "place-answer",  # a machine of --on answers something other than rows of what was asked: check what runs there
     "contract-broken",  # a candidate breaks a rule of measuring: run `paretodet doctor NAME`
-    "selftest-failed",  # clock or machine are too unsteady to measure: end other programs, and measure again
+    "selftest-failed",  # the clock measures a known time wrongly, or the test failed: the message says which
 ]
 ERROR_IDS: tuple[str, ...] = get_args(ErrorId)
 MAX_MESSAGE = 1000

@@ -28,7 +28,7 @@ from paretodet.sources.table import source_of
 
 DRAWN = 20  # boxes of the highest scores
 RECOGNIZED = ("onnx", "openvino", "tflite", "torch-program")  # forms of networks
-ALL_RECOGNIZED = "ONNX, OpenVINO (.xml), LiteRT without its own suppression, program of torch"
+ALL_RECOGNIZED = "ONNX, OpenVINO (.xml) or LiteRT without its own suppression, or a program of torch"
 KEYS = 12  # of the metadata, that are shown
 
 
@@ -106,7 +106,8 @@ def inspect(config: CandidateConfig, *, images: Sequence[np.ndarray] = ()) -> In
     runtime = runtime_of(config, form or "onnx")
     if not isinstance(network, OnnxNetwork) or not isinstance(runtime, FileRuntime):
         raise InputError(
-            f"{config.name}: is no file whose outputs are left to recognize: {ALL_RECOGNIZED}", "name-unknown"
+            f"{config.name}: the outputs of this name need no recognition; give a file of {ALL_RECOGNIZED}",
+            "name-unknown",
         )
     runtime.require(network.form)
     program = runtime.for_file(network).compile(network.path)

@@ -93,7 +93,7 @@ def test_yolos_polygons_are_outlines_with_their_area(tmp_path: Path) -> None:
     assert sentence.startswith(f"2 annotations of {tmp_path} cannot be used, the first: {tmp_path}/labels/")
     assert "line 2: class 2" in sentence and sentence.endswith(f" (`paretodet doctor {tmp_path}` lists all)")
     assert found.files == (tmp_path / "images" / "a.png",)
-    with pytest.raises(ValueError, match="images: .* states where its images are"):
+    with pytest.raises(ValueError, match="image-root: .* states where its images are"):
         read_ground_truth(tmp_path, images=tmp_path)
 
 

@@ -50,5 +50,5 @@ def test_what_needs_code_of_others_is_refused(
 
 def test_a_file_of_another_form_is_refused(tmp_path: Path) -> None:
     (tmp_path / "detector.pte").write_bytes(struct.pack("<I4s", 8, b"ET13") + bytes(60))
-    with pytest.raises(InputError, match="it is no program of ExecuTorch"):
+    with pytest.raises(InputError, match="it is not a readable program of ExecuTorch"):
         ExecuTorchTarget().inspect(tmp_path, ("detector.pte",), "detector.pte")

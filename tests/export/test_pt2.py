@@ -129,7 +129,7 @@ def test_a_missing_member_and_a_cut_file_are_refused(archive: Path, tmp_path: Pa
     refused(written(tmp_path / "a.pt2", contents), r"has no data/weights/.*\[bundle-altered\]")
     path = tmp_path / "cut.pt2"
     path.write_bytes(archive.read_bytes()[:-100])
-    refused(path, r"no archive of torch.export.*\[bundle-altered\]")
+    refused(path, r"not an archive of torch.export.*\[bundle-altered\]")
 
 
 class Touch:

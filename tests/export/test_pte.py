@@ -52,7 +52,7 @@ def test_layers_outside_of_the_backend_are_named(tmp_path: Path) -> None:
 def test_what_is_no_program_is_refused(content: bytes, tmp_path: Path) -> None:
     path = tmp_path / "a.pte"
     path.write_bytes(content)
-    with pytest.raises(InputError, match=r"a\.pte: it is no program of ExecuTorch.*graph-failed"):
+    with pytest.raises(InputError, match=r"a\.pte: it is not a readable program of ExecuTorch.*graph-failed"):
         executed_by(path)
 
 

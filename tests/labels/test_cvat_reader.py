@@ -50,7 +50,7 @@ def test_what_is_rotated_is_in_its_upright_box(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("shape", "reason"),
     [
-        ('<points label="dog" points="1,2"/>', "<points> is no box, polygon, ellipse or mask"),
+        ('<points label="dog" points="1,2"/>', "<points> is not a box, polygon, ellipse or mask"),
         ('<box label="dog" xtl="1" ytl="2" xbr="x" ybr="4"/>', "<box> has xtl, ytl, xbr, ybr of 1, 2, x, 4"),
         ('<box label="dog" xtl="1" ytl="2" xbr="nan" ybr="4"/>', "pixels are needed"),
         ('<box label="cow" xtl="1" ytl="2" xbr="3" ybr="4"/>', "its category is not among the categories"),

@@ -80,7 +80,7 @@ def test_a_folder_of_images_is_taken_or_refused(tmp_path, name):
     if form.takes_images:
         assert read_labels(folder, split="val", images=tmp_path).folder == tmp_path
     else:
-        with pytest.raises(ValueError, match="images: .* states where its images are"):
+        with pytest.raises(ValueError, match="image-root: .* states where its images are"):
             read_labels(folder, images=tmp_path)
 
 

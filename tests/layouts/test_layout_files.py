@@ -73,7 +73,7 @@ def test_the_fit_of_a_layout() -> None:
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("= 3", "no TOML file"),
+        ("= 3", "not a TOML file"),
         ("family = 3", "family: expected str, got int"),
         ("[pixels]\nmeans = [0, 0, 0]", "pixels"),
         ('[[outputs]]\nname = "a"\ncolumns = ["box", "depth"]', "columns: got 'depth'"),

@@ -58,5 +58,5 @@ def test_the_sizes_of_what_layers_write_are_known(tmp_path: Path) -> None:
 @pytest.mark.parametrize("content", [b"no", b"\xff" * 40, b"\x3a\x7f"])
 def test_bytes_that_are_no_graph_are_named(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "bad.onnx").write_bytes(content)
-    with pytest.raises(InputError, match=r"bad\.onnx: no ONNX file .*\[graph-failed\]"):
+    with pytest.raises(InputError, match=r"bad\.onnx: not an ONNX file .*\[graph-failed\]"):
         read_graph(tmp_path / "bad.onnx")

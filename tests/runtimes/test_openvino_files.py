@@ -118,7 +118,7 @@ def test_what_is_no_model_is_named(tmp_path: Path) -> None:
     path.with_suffix(".bin").touch()
     with pytest.raises(InputError, match=r"labels\.xml.*graph-failed"):
         opened(path)
-    with pytest.raises(InputError, match=r"labels\.xml: no model of OpenVINO .*<annotation>"):
+    with pytest.raises(InputError, match=r"labels\.xml: not a model of OpenVINO .*<annotation>"):
         read_graph(path)
     assert means_data(str(path)) and not means_data(str(converted(write(tmp_path / "n.onnx", {"output0": YOLO}))))
 

@@ -151,7 +151,7 @@ def test_a_size_that_a_program_cannot_run_at_is_named(tmp_path: Path) -> None:
 def test_what_is_no_program_is_named(tmp_path: Path, ending: str) -> None:
     path = tmp_path / f"a.{ending}"
     path.write_bytes(b"no archive")
-    with pytest.raises(InputError, match=r"a\.\w+: no archive of torch .*graph-failed"):
+    with pytest.raises(InputError, match=r"a\.\w+: not an archive of torch .*graph-failed"):
         opened(path)
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("a/data.pkl", b"")
@@ -159,7 +159,7 @@ def test_what_is_no_program_is_named(tmp_path: Path, ending: str) -> None:
         opened(path)
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("a/extra/config.txt", b"[1]")
-    with pytest.raises(InputError, match=r"config\.txt is no JSON object"):
+    with pytest.raises(InputError, match=r"config\.txt is not a JSON object"):
         opened(path)
     with pytest.raises(InputError, match="onnxruntime cannot run .*: it is a program of torch"):
         opened(path, runtime="onnxruntime")

@@ -135,3 +135,10 @@ def test_the_row_with_the_ap_that_is_compared_comes_before_a_newer_one_without(t
     for each in (store.rows()[1], store.rows()[2]):
         timed.append(each)
     assert [each.ap for each in read_rows(tmp_path / "timed.db", split="mixed")] == [40.0]
+
+
+def test_a_file_of_rows_with_another_ending_is_refused_with_the_right_one(tmp_path: Path) -> None:
+    (tmp_path / "rows.json").write_text('[{"name": "a"}]\n')
+    for read in (read_rows, last_run, lambda target: find_row(target, "a")):
+        with pytest.raises(OSError, match=r"rows\.json.*\.jsonl"):
+            read(tmp_path / "rows.json")

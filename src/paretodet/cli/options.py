@@ -109,7 +109,7 @@ _WEIGHTS = (
     "File of weights: .safetensors, or .weights (darknet); `paretodet import` converts others. hf: and tv: also read "
     ".pt and .pth."
 )
-_SEVERAL = "measure and search take several, separated by commas, or all that can run here."
+_SEVERAL = "measure and search take several, separated by commas, or the word all for those that can run here."
 _RUNTIMES = (
     "eager (PyTorch), winograd, compiled, aotinductor, onnxruntime, openvino, opencv, ncnn, litert, executorch, "
     "torch-program or web"
@@ -295,8 +295,8 @@ Split = Annotated[
     str,
     Option(
         "--split",
-        help="Split whose AP is compared: val2017, measured, ..., or mixed: all published, +-0.5 AP, or the AP "
-        "measured on one set of labels if more rows have that.",
+        help="Split whose AP is compared: a name, such as val2017; measured; or mixed, for all published splits (with "
+        "0.5 AP added to both ends of intervals), or for one set of your labels if more rows have an AP on that.",
     ),
 ]
 IncludeInvalid = Annotated[bool, Option("--include-invalid", help="Also use contended and throttled rows.")]

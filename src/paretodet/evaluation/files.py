@@ -54,7 +54,8 @@ def read_results(path: Path, *, max_bytes: int = MAX_BYTES) -> list[dict[str, An
         rows = _detections_of(rows)
     if not isinstance(rows, list):
         raise InputError(
-            f"results: {path} holds no list, which a COCO results file is, one object a detection", "results-malformed"
+            f"results: {path} holds no list; a COCO results file is a list with an object for each detection",
+            "results-malformed",
         )
     return rows
 

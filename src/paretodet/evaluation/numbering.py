@@ -37,7 +37,7 @@ class CategoryNumbering(NamedTuple):
 
 
 def with_categories(rows: Sequence[Row], labels: Labels) -> tuple[list[Row], tuple[str, ...]]:
-    """Rows with the ids of the labels' categories, and what is told of it. Raises InputError if the boxes show that
+    """Rows with the ids of the labels' categories, and notes about it. Raises InputError if the boxes show that
     the rows number them in a way that is not known.
     """
     if (named := _of_names(rows, labels)) is not None:
@@ -109,7 +109,7 @@ def _numbering(values: set[int], labels: Labels, seen: Seen) -> CategoryNumberin
     least = max(ENOUGH, SURE * _agreeing(seen, own.new)) if values <= own.new.keys() else 0
     fitting = {
         tuple(each.new[value] for value in sorted(values)): each
-        for each in reversed(usual)  # of equal ones the first is told
+        for each in reversed(usual)  # of equal ones the first is kept
         if values <= each.new.keys() and _agreeing(seen, each.new) >= least and not _elsewhere(seen, each.new)
     }
     ranked = sorted(fitting.values(), key=lambda each: -_agreeing(seen, each.new))

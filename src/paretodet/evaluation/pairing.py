@@ -110,8 +110,8 @@ def _image_ids(rows: Sequence[Row], labels: Labels) -> tuple[list[int | None], t
     ]
     other = sum(key is not None and key != own for own, key in others)
     note = f"{other} of {len(rows)} rows of the results are paired with their images by file name, not by image_id"
-    told = other and any(type(own) is int for own, _ in others)
-    return found, (*([BY_STEM] if stems else []), *([note] if told else []))
+    is_noted = other and any(type(own) is int for own, _ in others)
+    return found, (*([BY_STEM] if stems else []), *([note] if is_noted else []))
 
 
 def _number_alone(row: Row) -> int | None:

@@ -131,7 +131,7 @@ def read_info(path: Path) -> PackageInfo:
             metadata = schema.parse(archive.read(found[METADATA]), dict[str, str], what=METADATA)
         return schema.parse(metadata.get(KEY, ""), PackageInfo, what=f"{METADATA}: {KEY}")
     except (BadZipFile, EOFError, NotImplementedError, ValueError) as error:
-        message = f"{path}: it is no package of AOTInductor that export wrote ({words(error)}); export the bundle again"
+        message = f"{path}: it is not a package of AOTInductor by export ({words(error)}); export the bundle again"
         raise InputError(message, "bundle-altered") from None
 
 

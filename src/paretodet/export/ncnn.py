@@ -93,7 +93,7 @@ def read_layers(param: Path) -> list[NcnnLayer]:
         reason = f"it does not begin with {MAGIC}"
     except (IndexError, ValueError) as error:
         reason = words(error)
-    raise InputError(f"{param}: it is no network of ncnn that can be read ({reason}); export it again", "graph-failed")
+    raise InputError(f"{param}: it is not a readable network of ncnn ({reason}); export it again", "graph-failed")
 
 
 def _layer(words: Sequence[str]) -> NcnnLayer:

@@ -67,7 +67,7 @@ class NcnnTarget(Target):
     def inspect(self, folder: Path, files: Sequence[str], artifact: str) -> None:
         """A text of layers refers to no file; the runtime finds the two others by their names."""
         if artifact != ARTIFACT or not {WEIGHTS, SHAPES} <= set(files):
-            message = f"{folder / artifact}: it is no {ARTIFACT} with {WEIGHTS} and {SHAPES} beside it"
+            message = f"{folder / artifact}: it is not a {ARTIFACT} with {WEIGHTS} and {SHAPES} beside it"
             raise InputError(message, "bundle-unsafe")
         read_layers(folder / artifact)
         shapes = schema.read(folder / SHAPES, dict[str, tuple[tuple[schema.Pixels, ...], ...]])

@@ -55,7 +55,7 @@ class OpenVinoTarget(Target):
         """OpenVINO decides by the ending what a file is, and finds the weights of an .xml by its name."""
         path = Path(artifact)
         if path.suffix != ".xml" or path.with_suffix(".bin").as_posix() not in files:
-            message = f"{folder / artifact}: it is no .xml file with a .bin file of the bundle beside it"
+            message = f"{folder / artifact}: it is not an .xml file with a .bin file of the bundle beside it"
             raise InputError(message, "bundle-unsafe")
 
     def layers(

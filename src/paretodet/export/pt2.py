@@ -137,7 +137,7 @@ def _contents(path: Path, kind: _ProgramRules) -> Iterator[tuple[str, bytes]]:
     except (*MALFORMED, BadZipFile, EOFError, NotImplementedError) as error:
         if isinstance(error, InputError):
             raise
-        reason = f"it is no archive of torch.export ({words(error)})"
+        reason = f"it is not an archive of torch.export ({words(error)})"
         raise UnsafeProgram(path, reason, "bundle-altered") from None
 
 

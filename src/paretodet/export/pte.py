@@ -42,7 +42,7 @@ def executed_by(path: Path) -> Executed:
         with path.open("rb") as file:
             return _executed(memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)))
     except (KeyError, IndexError, ValueError, struct.error) as error:
-        message = f"{path}: it is no program of ExecuTorch that can be read ({error}); export it again"
+        message = f"{path}: it is not a readable program of ExecuTorch ({error}); export it again"
         raise InputError(message, "graph-failed") from None
 
 

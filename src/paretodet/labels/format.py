@@ -56,7 +56,7 @@ class Format:
         """Raises ValueError if a folder of images is given and the labels state where theirs are."""
         if images and not self.takes_images:
             raise InputError(
-                f"images: {path} states where its images are, so no folder of images can be given", "option-conflict"
+                f"image-root: {path} states where its images are; leave --image-root out", "option-conflict"
             )
 
 

@@ -54,10 +54,9 @@ def split_set(
     places = assign(chosen.data, groups, {name: share for name, share in shares.items() if share > 0}, seed)
     made = [_part(chosen, name, places == place) for place, name in enumerate(n for n, s in shares.items() if s > 0)]
     if empty := [part.split for part in made if not len(part.data)]:
-        raise InputError(
-            f"{empty[0]}: of {len(chosen.data)} images in {len(set(groups.tolist()))} groups, none is left for it",
-            "labels-none",
-        )
+        found = f"{len(chosen.data)} images{f' in {len(set(groups.tolist()))} groups' if group else ''}"
+        way = f"give it a larger share, or {'make smaller groups' if group else 'add images'}"
+        raise InputError(f"{empty[0]}: {found} are too few for this split; {way}", "labels-none")
     others = [part for part in parts if part is not chosen]
     return write_parts(
         [*made, *others], form, target_format(own), path=path, out=out, images=images, copy_images=copy_images
@@ -75,7 +74,7 @@ def group_of(data: Labels, pattern: str | None) -> np.ndarray:
         try:
             matches = [re.search(pattern, name) for name in names]
         except re.error as error:
-            raise InputError(f"group: {pattern!r:.60} is no regular expression ({error})", "option-value") from None
+            raise InputError(f"group: {pattern!r:.60} is not a regular expression ({error})", "option-value") from None
         if not any(matches):
             raise InputError(f"group: {pattern!r:.60} matches no file name, such as {names[0]!r:.60}", "option-value")
         keys = [
@@ -139,7 +138,8 @@ def _part(part: LabeledSplit, name: str, kept: np.ndarray) -> LabeledSplit:
 def _check_shares(val: float, test: float) -> None:
     if not (0 < val < 1 and 0 <= test < 1 and val + test < 1):
         raise InputError(
-            f"val: got {val:g} and test {test:g}, shares above 0 that leave some for train", "option-range"
+            f"val, test: got {val:g} and {test:g}; they are shares: val above 0, and both together below 1",
+            "option-range",
         )
 
 
@@ -149,7 +149,7 @@ def _divided(parts: list[LabeledSplit], path: Path, *, with_test: bool) -> Label
         return parts[0]
     names = {usual(part.split): part for part in parts}
     if known := [name for name in names if name in VAL or with_test and name == "test"]:
-        raise InputError(f"data: {path} has the split {known[0]} already, use it", "option-conflict")
+        raise InputError(f"data: {path} has the split {known[0]} already: use it", "option-conflict")
     for usuals in (TRAIN, ("trainval", WHOLE, REST)):
         if len(found := [names[name] for name in names if name in usuals]) == 1:
             return found[0]

@@ -134,7 +134,7 @@ def read_layout(path: Path) -> FileLayout:
     except FileNotFoundError:
         raise InputError(f"{path}: no such file", "file-missing") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: no TOML file ({error})", "layout-malformed") from None
+        raise InputError(f"{path}: not a TOML file ({error})", "layout-malformed") from None
     except InputError as error:
         raise InputError(f"{path}: {words(error)}", error.id) from None
     return from_data(data, what=path)

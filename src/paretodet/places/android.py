@@ -60,7 +60,7 @@ class AndroidPlace:
 
     def __post_init__(self) -> None:
         if self.serial and not SERIAL.fullmatch(self.serial):
-            raise InputError(f"--on: {self.serial!r} is no serial; `adb devices` lists them", "option-value")
+            raise InputError(f"--on: {self.serial!r} is not a serial number; `adb devices` lists them", "option-value")
         if self.benchmark is None:
             message = "--on adb: needs --benchmark-binary FILE, Google's benchmark_model for Android"
             raise InputError(message, "option-conflict")

@@ -61,7 +61,7 @@ def read_report(text: str) -> Report:
 def _ms(text: str) -> float:
     """Microseconds as milliseconds. Raises InputError for what is no time."""
     if (number := _number(text)) <= 0:
-        raise InputError(f"benchmark_model reports {text[:40]} us, which is no time", "place-answer")
+        raise InputError(f"benchmark_model reports {text[:40]} us, which is not a time", "place-answer")
     return number / 1000
 
 

@@ -46,7 +46,7 @@ def fleet_of(text: str) -> "RayFleet":
     """The fleet that `ADDRESS`, `ADDRESS/LABEL`, `/LABEL` or nothing names. Raises InputError."""
     address, slash, label = text.partition("/")
     if not ADDRESS.fullmatch(address) or (slash and not NAME.fullmatch(label)):
-        message = f"--on: {text!r} is no cluster; write ray:HOST:PORT, ray: for the one that runs here"
+        message = f"--on: {text!r} is not a cluster; write ray:HOST:PORT, ray: for the one that runs here"
         raise InputError(f"{message}, or ray:HOST:PORT/LABEL for one of its machines", "option-value")
     return RayFleet(address or AUTO, (label,) if label else ())
 

@@ -35,7 +35,7 @@ class SshPlace:
 
     def __post_init__(self) -> None:
         if not HOST.fullmatch(self.host):
-            message = f"--on: {self.host!r} is no host; write ssh:HOST or ssh:USER@HOST, and ports in ssh's own file"
+            message = f"--on: {self.host!r} is not a host; write ssh:HOST or ssh:USER@HOST, and ports in ssh's own file"
             raise InputError(f"{message} ~/.ssh/config", "option-value")
         object.__setattr__(self, "python", _from_home(self.python))
 

@@ -133,7 +133,7 @@ def _labels(decoded: Decoded, outputs: Mapping[str, Tensor], layout: OutputLayou
     if not len(labels):
         return None
     if (broken := labels[(labels - labels.round()).abs() > EDGE]).numel():
-        return f"labels are no whole numbers, such as {float(broken[0]):.3g}"
+        return f"labels are not whole numbers, such as {float(broken[0]):.3g}"
     if labels.min() < layout.first_label:
         return f"the lowest label is {int(labels.min())}, and labels would count from {layout.first_label}"
     return None

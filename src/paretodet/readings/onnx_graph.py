@@ -133,7 +133,7 @@ def read_graph(path: Path) -> OnnxGraph:
         constants = dict(_constants(reader, graph, [message for _, message in nodes]))
         sizes = frozenset(size for each in graph.get(CONSTANT, ()) for size in written(_sides(reader, each)))
     except InputError as error:
-        raise InputError(f"{path}: no ONNX file ({words(error)})", "graph-failed") from None
+        raise InputError(f"{path}: not an ONNX file ({words(error)})", "graph-failed") from None
     for node, _ in nodes:
         if node.operator in COPIES and node.inputs and node.inputs[0] in constants:
             constants |= dict.fromkeys(node.outputs, constants[node.inputs[0]])

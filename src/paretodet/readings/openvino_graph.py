@@ -42,7 +42,7 @@ def read_graph(path: Path) -> OnnxGraph:
         constants = dict(_constants(layers, path.with_suffix(".bin")))
         sizes = frozenset(size for layer in layers for size in written(_sides(layer)))
     except (InputError, ValueError) as error:
-        raise InputError(f"{path}: no model of OpenVINO ({words(error)})", "graph-failed") from None
+        raise InputError(f"{path}: not a model of OpenVINO ({words(error)})", "graph-failed") from None
     names = dict(_names(layers))
     edges = {_end(edge, "to"): names.get(_end(edge, "from"), ()) for edge in parts.get("edges", ())}
     nodes = tuple(_node(layer, names, edges) for layer in layers if layer.get("type") not in ENDS)

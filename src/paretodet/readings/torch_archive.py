@@ -27,12 +27,12 @@ def read_graph(path: Path) -> OnnxGraph:
             sizes = {info.filename: info.file_size for info in archive.infolist() if STATED.fullmatch(info.filename)}
             content = [archive.read(name) for name, size in sizes.items() if size <= MAX_BYTES]
     except (BadZipFile, EOFError, NotImplementedError, RuntimeError, ValueError) as error:
-        raise InputError(f"{path}: no archive of torch ({error})", "graph-failed") from None
+        raise InputError(f"{path}: not an archive of torch ({error})", "graph-failed") from None
     try:
         stated = json.loads(content[0]) if content and content[0].strip() else {}
     except (ValueError, RecursionError):
         stated = None
     if not isinstance(stated, dict):
-        raise InputError(f"{path}: its extra/config.txt is no JSON object", "onnx-layout")
+        raise InputError(f"{path}: its extra/config.txt is not a JSON object", "onnx-layout")
     metadata = {str(key): str(value) for key, value in stated.items()}
     return OnnxGraph(metadata=metadata, producer="torch", nodes=(), constants={})

@@ -79,7 +79,8 @@ def _store_errors(name: str, *errors: type[Exception]) -> Iterator[None]:
         yield
     except errors as error:
         reason = next(iter(str(getattr(error, "orig", None) or error).splitlines()), type(error).__name__)
-        raise StoreError(f"store {name!r}: {reason}") from error
+        hint = "; files of rows end in .jsonl" if "not a database" in reason else ""
+        raise StoreError(f"store {name!r}: {reason}{hint}") from error
 
 
 class Store:

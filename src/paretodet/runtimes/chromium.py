@@ -49,7 +49,7 @@ def program() -> str:
     candidates = (given,) if given else COMMANDS
     if found := next(filter(None, map(shutil.which, candidates)), None):
         return found
-    where = f"{PATH}={given} is no program" if given else f"none of {', '.join(COMMANDS)} is on the PATH"
+    where = f"{PATH}={given} is not a program" if given else f"none of {', '.join(COMMANDS)} is on the PATH"
     raise MissingExtra(f"runtime web needs Chromium or Chrome, {where}: install one, or set {PATH} to its path")
 
 

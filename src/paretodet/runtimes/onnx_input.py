@@ -135,7 +135,7 @@ def _image(inputs: Sequence[Any]) -> Any:
     if len(images) != 1:
         raise _unknown(inputs, f"{len(images) or 'none'} of them can be images")
     if 3 not in (images[0].shape[-3], images[0].shape[-1]):
-        raise _unknown(inputs, f"{images[0].name} is no image of 3 channels")
+        raise _unknown(inputs, f"{images[0].name} is not an image of 3 channels")
     return images[0]
 
 

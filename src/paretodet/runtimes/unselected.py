@@ -96,5 +96,5 @@ def _spec(network: ArtifactNetwork) -> DetectorSpec:
             return spec
     except (AttributeError, ImportError, KeyError, TypeError, ValueError) as error:
         cause = first_line(error)
-    message = f"{network.path.parent}: its spec is no detector of one stage ({cause}); export the bundle again"
+    message = f"{network.path.parent}: its spec is not of a detector of one stage ({cause}); export the bundle again"
     raise InputError(message, "bundle-altered")

@@ -29,7 +29,7 @@ class Hub(Source):
     def check(self, name: str) -> None:
         if name not in PUBLISHED:
             near = difflib.get_close_matches(name, PUBLISHED, n=3, cutoff=0)
-            raise UnknownName(f"{name!r} is no model of the hub known here; the nearest: {', '.join(near)}")
+            raise UnknownName(f"{name!r} is not a known model of the hub; the nearest: {', '.join(near)}")
 
     def require(self) -> None:
         require("hf:NAME", LIBRARIES)

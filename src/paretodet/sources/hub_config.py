@@ -102,9 +102,9 @@ def _read(path: Path) -> dict[str, Any]:
     except FileNotFoundError:
         raise InputError(f"{path}: no such file", "file-missing") from None
     except (ValueError, RecursionError) as error:
-        raise InputError(f"{path}: no JSON ({words(error)})", "json-invalid") from None
+        raise InputError(f"{path}: not JSON ({words(error)})", "json-invalid") from None
     if not isinstance(found, dict):
-        raise InputError(f"{path}: no configuration, which is a JSON object", "cfg-malformed")
+        raise InputError(f"{path}: not a configuration, which is a JSON object", "cfg-malformed")
     return found
 
 

@@ -84,7 +84,7 @@ def _operators(path: Path) -> frozenset[str]:
     files, operators = references(path)
     if files or operators - {POSTPROCESS}:
         found = ", ".join(sorted(files | operators))
-        message = f"{path}: needs {found:.200}; allowed are no other file, and no custom operator but {POSTPROCESS}"
+        message = f"{path}: needs {found:.200}; other files, and custom operators but {POSTPROCESS}, are not allowed"
         raise InputError(message, "graph-failed")
     return operators
 

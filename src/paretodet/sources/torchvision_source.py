@@ -30,7 +30,7 @@ class Torchvision(Source):
     def check(self, name: str) -> None:
         if name not in TORCHVISION:
             near = difflib.get_close_matches(name, TORCHVISION, n=3, cutoff=0)
-            raise UnknownName(f"{name!r} is no detector of torchvision known here; the nearest: {', '.join(near)}")
+            raise UnknownName(f"{name!r} is not a known detector of torchvision; the nearest: {', '.join(near)}")
 
     def require(self) -> None:
         require("tv:NAME", LIBRARIES)

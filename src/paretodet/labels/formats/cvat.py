@@ -130,7 +130,7 @@ def _shape(element: Element, size: Size) -> DrawnShape:
         return _polygon(element)
     if element.tag == "mask":
         return _mask(element, size)
-    raise InputError(f"<{element.tag:.40}> is no box, polygon, ellipse or mask", "shape-unread")
+    raise InputError(f"<{element.tag:.40}> is not a box, polygon, ellipse or mask", "shape-unread")
 
 
 def _polygon(element: Element) -> DrawnShape:

@@ -109,7 +109,7 @@ def _drawn(parts: list[Item]) -> DrawnShape:
     """The box that is drawn, else the one around the polygons or the masks; with the outline."""
     kinds = {part.get("type") for part in parts}
     if strange := kinds - {"bbox", "polygon", "mask"}:
-        raise InputError(f"type {min(map(str, strange))!r:.40} is no bbox, polygon or mask", "shape-unread")
+        raise InputError(f"type {min(map(str, strange))!r:.40} is not a bbox, polygon or mask", "shape-unread")
     boxes = [_corners(part) for part in parts if part["type"] == "bbox"]
     rings = [_ring(part.get("points")) for part in parts if part["type"] == "polygon"]
     outline = polygons(rings) if rings else None

@@ -166,7 +166,7 @@ def _drawn(shape: Shape) -> DrawnShape:
         return DrawnShape([*low, *high])
     if kind == "polygon" and isinstance(points, list):
         return polygons([points])
-    raise InputError(f"shape_type {kind!r:.40} of these points is no box, polygon, circle or mask", "shape-unread")
+    raise InputError(f"shape_type {kind!r:.40} of these points is not a box, polygon, circle or mask", "shape-unread")
 
 
 def _split_of(path: Path, file: Path) -> str:

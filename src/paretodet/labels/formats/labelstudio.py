@@ -146,7 +146,7 @@ def _drawn(region: Task, size: Size) -> DrawnShape:
         return DrawnShape(turned_ellipse(x * across, y * down, wide * across, high * down, angle))
     if "rle" in region or not {"x", "y", "width", "height"} <= region.keys() or "keypointlabels" in region:
         kind = region.get("type")
-        raise InputError(f"a region of type {kind!r:.40} is no rectangle, polygon or ellipse", "shape-unread")
+        raise InputError(f"a region of type {kind!r:.40} is not a rectangle, polygon or ellipse", "shape-unread")
     x, y, wide, high = numbers([region.get(field) for field in ("x", "y", "width", "height")], 4, "rectangle")
     return DrawnShape(_turned(x * across, y * down, wide * across, high * down, angle))
 

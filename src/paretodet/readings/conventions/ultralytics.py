@@ -105,7 +105,7 @@ def canvas(metadata: Mapping[str, str]) -> tuple[int, int] | None:
 
 def _labels(evidence: Evidence) -> tuple[str, ...]:
     if not (names := stated_names(evidence.metadata)):
-        raise evidence.refusal("metadata names: is no list of class names", "onnx-layout")
+        raise evidence.refusal("metadata names: is not a list of class names", "onnx-layout")
     return names
 
 
