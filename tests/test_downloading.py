@@ -78,6 +78,15 @@ def test_a_file_is_downloaded_once_and_its_hash_is_recorded(listed: Listed) -> N
     assert listed.names() == {"made.bin", "made.bin.sha256"} and downloads_folder() == listed.folder
 
 
+def test_a_file_that_is_there_with_its_record_needs_no_folder_that_can_be_written(listed: Listed) -> None:
+    with serving(resumes(CONTENT)) as served:
+        listed(served)
+        get_weights("made")
+    for writer in ("check_folder", "write_text"):
+        listed.monkeypatch.setattr(downloading, writer, lambda *_: pytest.fail("it writes"))
+    assert get_weights("made").checked == "recorded"
+
+
 def test_a_folder_may_be_named(listed: Listed, tmp_path: Path) -> None:
     with serving(resumes(CONTENT)) as served:
         listed(served)

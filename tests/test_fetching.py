@@ -277,3 +277,30 @@ def test_a_full_disk_keeps_what_came(tmp_path: Path, monkeypatch: pytest.MonkeyP
     with serving(resumes(CONTENT)) as served, pytest.raises(OSError, match="w.bin.part is kept"):
         get(served, tmp_path)
     assert (tmp_path / "w.bin.part").read_bytes() == CONTENT
+
+
+def test_a_proxy_of_another_kind_than_http_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with serving(resumes(CONTENT)) as served:
+        for proxy in (
+            "socks5://me:secret@127.0.0.1:1",
+            "SOCKS4://me:se/cret@127.0.0.1:1",
+            "http:/127.0.0.1:1",
+            "http://",
+        ):
+            monkeypatch.setenv("HTTP_PROXY", proxy)
+            message = refused(served, tmp_path)
+            assert "HTTP_PROXY" in message and "[download-failed]" in message and "cret" not in message
+        assert served.requests == []
+        monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+        assert get(served, tmp_path)[0] == HASH
+
+
+@pytest.mark.parametrize("start", ["http://me:secret@", "HTTP://me:se/cret@", "me:secret@", "http://", ""])
+def test_a_proxy_that_fails_is_named_without_its_password(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, start: str
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as closed:
+        place = "{}:{}".format(*closed.getsockname())
+    monkeypatch.setenv("HTTPS_PROXY", f"{start}{place}")
+    message = refused("https://weights.invalid/w.bin", tmp_path)
+    assert f"through the proxy {place}" in message and "cret" not in message and "[download-failed]" in message

@@ -71,6 +71,11 @@ def test_our_own_file_keeps_its_width_and_its_learned_norms(tmp_path):
     assert made.spec.stages[-1].select.threshold == 0.4
 
 
+def test_a_file_of_darknet_says_nothing_of_its_anchors(source, tmp_path):
+    (sentence,) = import_weights(source, metadata(), tmp_path / "ours.safetensors").unproved
+    assert "anchors" in sentence and NAME in sentence
+
+
 def test_another_detectors_file_is_refused(source, tmp_path):
     with pytest.raises(ValueError, match=r"theirs\.weights"):
         import_weights(
@@ -242,6 +247,7 @@ def test_a_published_file_is_known_by_its_hash(source, tmp_path, monkeypatch):
     monkeypatch.setattr(published, "entries", lambda: (listed,))
     done = import_weights(source, metadata(), tmp_path / "a.safetensors")
     assert (done.license, done.ap, done.ap_split) == (origin.license, 16.0, "val2014-5k")
+    assert done.unproved == ()
     done = import_weights(source, metadata(license="MIT", ap=20.0), tmp_path / "b.safetensors")
     assert (done.license, done.ap, done.ap50, done.ap_split) == ("MIT", 20.0, None, None)
 

@@ -43,20 +43,22 @@ def get_weights(
 ) -> ObtainedWeights:
     """The published weights `name`, or those of the detector `name`, in `folder` (default: `downloads_folder`).
 
-    A file that is there, complete and with the listed or recorded hash, is not downloaded again. Raises InputError with
-    the known names; with the place where a file is to be put by hand, if `offline` or no address serves it, or if a
-    server fails; or if a file or its archive is not what the list says.
+    A file that is there, complete and with the listed or recorded hash, is not downloaded again; if its hash is
+    recorded, nothing is written. Raises InputError with the known names; with the place where a file is to be put by
+    hand, if `offline` or no address serves it, or if a server fails; or if a file or its archive is not what the list
+    says.
     """
     weights, detector = find(name)
     place = folder or downloads_folder()
-    check_folder(place, "out")
     file = place / weights.file
     recorded = _recorded(file)
     if is_new := not is_file(file):
+        check_folder(place, "out")
         digest = fetch(_download(weights, file, offline=offline), progress)
     else:
         digest = _checked(weights, file, recorded)
-    write_text(_record(file), f"{digest}  {weights.file}\n")
+    if digest != recorded:
+        write_text(_record(file), f"{digest}  {weights.file}\n")
     checked = "listed" if weights.sha256 else "recorded" if recorded and not is_new else "none"
     path = _unpacked(weights, file) if weights.member else file
     options = _import_options(weights, detector) if detector else None

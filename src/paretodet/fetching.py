@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import IO
 from urllib.error import HTTPError
 from urllib.parse import urlsplit
-from urllib.request import HTTPRedirectHandler, Request, build_opener
+from urllib.request import HTTPRedirectHandler, Request, build_opener, getproxies, proxy_bypass
 
 from paretodet.errors import ErrorId, InputError
 from paretodet.reading import PIECE, sha256
@@ -26,6 +26,7 @@ REDIRECTS = 5
 SLOW = 1024  # bytes in `stall` seconds: less is a stall
 LOCAL = ("localhost", "127.0.0.1", "::1")
 CONTENT_RANGE = re.compile(r"bytes (\d+)-\d+/(?:\d+|\*)")
+PROXY = re.compile(r"(?:https?://|(?!\w+:/))(?:.*@)?([^/@]+)(?:/.*)?", re.IGNORECASE)  # a host alone is one too
 
 Progress = Callable[[int, int | None], None]  # bytes so far, and of all if known
 
@@ -154,6 +155,7 @@ def _receive(download: Download, part: _Part, progress: Progress) -> None:
 
 def _opened(download: Download, part: _Part) -> HTTPResponse:
     """The answer to the request for what is missing. Raises InputError if the server refuses or is not there."""
+    via = _proxy(download)
     headers = {"User-Agent": f"paretodet/{__version__}", "Accept-Encoding": "identity"}
     if version := part.version():
         headers |= {"Range": f"bytes={part.size()}-", "If-Range": version}
@@ -166,12 +168,28 @@ def _opened(download: Download, part: _Part) -> HTTPResponse:
         reason = getattr(error, "reason", None) or error
         is_late = isinstance(reason, TimeoutError)
         fault = f"no answer for {download.stall:g} s" if is_late else f"cannot be reached ({_said(reason)})"
-        raise download.error(fault) from None
+        raise download.error(fault + via) from None
     kind, encoding = response.headers.get_content_type(), response.headers.get("Content-Encoding", "identity")
     if kind == "text/html" or encoding != "identity":
         response.close()
         raise download.error("the server sends a web page, not a file of weights", "download-other")
     return response
+
+
+def _proxy(download: Download) -> str:
+    """The proxy that the environment or the system states for this address, as a part of a message; "" without one.
+
+    Raises InputError for one of another kind than http, such as socks5, which `urllib` would ask as if it was one.
+    """
+    parts = urlsplit(download.url)
+    stated = getproxies().get(parts.scheme)
+    if not stated or proxy_bypass(parts.netloc):
+        return ""
+    if (match := PROXY.fullmatch(stated)) is None:
+        shown = re.sub(r"/.*@", "/...@", stated)  # without a password
+        name = f"{parts.scheme.upper()}_PROXY"
+        raise download.error(f"{name} is {shown!r:.80}, and has to be http://HOST:PORT: set another one or NO_PROXY")
+    return f", through the proxy {match[1]}"
 
 
 def _refusal(error: HTTPError, download: Download, part: _Part) -> Exception:

@@ -166,3 +166,39 @@ def test_the_width_is_told_by_the_first_layer():
     tensors = {"FeatureExtractor/MobilenetV1/Conv2d_0/weights": torch.ones(3, 3, 3, 24)}
     assert tf_detection.width(tensors) == 0.75
     assert tf_detection.width({"other": torch.ones(1)}) is None
+
+
+@pytest.mark.parametrize(
+    ("given", "name"),
+    [
+        ("resnet101", "resnet50"),
+        ("resnet152", "resnet101"),
+        ("resnet50", "resnet50_caffe"),
+        ("resnet50", "resnet50_torchvision"),
+    ],
+)
+def test_a_resnet_of_slim_is_no_other_resnet(given, name):
+    """All tensors that the other one needs are there, in the same shapes."""
+    with torch.device("meta"):
+        net = build_backbone(name)
+    with pytest.raises(safe.WeightsError, match="import (it|the file)") as refused:
+        tf_detection.state(slim(given), net)
+    assert refused.value.id == "weights-other"
+
+
+@pytest.mark.parametrize(
+    ("name", "strides"), [("resnet50_torchvision", True), ("vgg16", False), ("inception_v3", False)]
+)
+def test_what_the_file_of_a_classifier_does_not_show_is_named(name, strides):
+    tensors = torchvision(name)
+    with torch.device("meta"):
+        (sentence,) = files.naming_of(tensors).unproved(tensors, build_backbone(name))
+    assert "pixels" in sentence and ("strides" in sentence) == strides
+
+
+def test_features_without_a_classifier_show_their_pixels():
+    nothing = {"classifier.0.bias": torch.full((4096,), torch.nan)}
+    with torch.device("meta"):
+        net = build_backbone("vgg16_features")
+    tensors = torchvision("vgg16") | nothing
+    assert files.naming_of(tensors).unproved(tensors, net) == ()

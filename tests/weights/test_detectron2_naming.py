@@ -85,12 +85,21 @@ def test_older_files_have_the_anchors_and_the_pixels():
     assert detectron2.NAMING.metadata(shaped("mask_rcnn") | OLDER, spec(MASK)) == {"classes": 80}
 
 
+def test_a_file_that_does_not_show_its_resnet_says_so():
+    with torch.device("meta"):
+        detector = Detector(spec(MASK))
+    (sentence,) = detectron2.NAMING.unproved(shaped("mask_rcnn"), detector)
+    assert "STRIDE_IN_1X1" in sentence
+    assert detectron2.NAMING.unproved(shaped("mask_rcnn") | OLDER, detector) == ()
+
+
 @pytest.mark.parametrize(
     ("change", "words"),
     [
         ({"pixel_std": torch.tensor([57.375, 57.12, 58.395])}, "its pixel_std is not that of mask_rcnn_d2"),
         ({"pixel_mean": torch.tensor([123.675, 116.28, 103.53])}, "its pixel_mean is not that of"),
         ({CELL: OLDER[CELL] * 2}, "its proposal_generator.anchor_generator.cell_anchors.0 is not that of"),
+        ({"pixel_mean": torch.full((3,), torch.nan)}, "its pixel_mean is not that of"),
         ({CELL: torch.zeros(15, 4)}, "cell_anchors.0 is not that of"),
         ({"backbone.bottom_up.stem.conv2.weight": torch.zeros(1)}, "of a ResNet that is built otherwise"),
     ],

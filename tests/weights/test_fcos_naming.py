@@ -104,6 +104,8 @@ def test_a_training_s_file_is_imported(tmp_path):
     torch.save({"model": trained, "optimizer": {}, "iteration": 90000}, path := tmp_path / "model_final.pth")
     done = import_weights(path, WeightsMetadata(name=NAME), tmp_path / "w.safetensors")
     assert (done.code_base, done.classes) == ("FCOS", 80)
+    (sentence,) = done.unproved
+    assert "FCOS_imprv" in sentence
 
 
 def test_another_detector_and_missing_tensors_are_refused():

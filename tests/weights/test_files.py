@@ -215,6 +215,16 @@ def test_views_of_a_torch_file_are_read(tmp_path):
     assert found["b"].tolist() == [[4, 6], [8, 10]] and found["a"].shape == (4, 3) and found["d"].numel() == 0
 
 
+def test_tensors_that_all_share_their_numbers_are_refused(tmp_path):
+    """They could fill the memory before their shapes are compared. A few that share theirs are usual."""
+    shared = torch.ones(2**14)
+    torch.save({"a": shared, "b": shared[:4], "c": shared}, tmp_path / "w.pt")
+    assert set(torch_file.read(tmp_path / "w.pt")) == {"a", "b", "c"}
+    torch.save({f"n{i}": shared for i in range(1000)}, tmp_path / "w.pt")
+    with pytest.raises(WeightsError, match=r"w\.pt: its tensors have 65,536,000 bytes, of which the file holds 65,536"):
+        torch_file.read(tmp_path / "w.pt")
+
+
 def test_tensors_of_a_torch_file_stay_in_the_file(tmp_path):
     torch.save({"a": torch.ones(1000)}, path := tmp_path / "w.pt")
     found = torch_file.read(path)["a"]
@@ -291,3 +301,29 @@ def test_the_form_of_a_detector_is_all_that_a_training_from_its_weights_keeps():
     kept = WeightsMetadata(name="x", **form, file="f", license="MIT", labels=("a",), score=0.1, ap=30.0).of_detector()
     assert kept == WeightsMetadata(name="x", **form)
     assert "as released" in kept.apply_to(spec("rfcn-resnet101-600-s16-p300")).name
+
+
+@pytest.mark.parametrize("around", ["model.", "net.detector.", "module.model."])
+def test_names_of_modules_around_a_network_are_taken_off(tmp_path, around):
+    own = ("backbone.body.conv1.weight", "rpn.head.conv.weight")
+    torch.save({"state_dict": {f"{around}{name}": torch.ones(2) for name in own}}, tmp_path / "w.ckpt")
+    file = files.read(tmp_path / "w.ckpt")
+    assert (file.item, file.naming and file.naming.name, set(file.tensors)) == ("state_dict", "torchvision", set(own))
+
+
+@pytest.mark.parametrize(
+    "names", [("model.backbone.body.conv1.weight", "loss.weight"), ("model.0.weight", "model.0.bias")]
+)
+def test_names_of_no_code_base_are_kept_and_shown(tmp_path, names):
+    torch.save({name: torch.ones(2) for name in names}, tmp_path / "w.pt")
+    assert set(files.read(tmp_path / "w.pt").tensors) == set(names)
+    with pytest.raises(WeightsError, match=f"w.pt: none of its tensors, such as '{min(names)}'") as error:
+        load(build(MADE), tmp_path / "w.pt")
+    assert error.value.id == "weights-shape"
+    assert all(part in error.value.message for part in (MADE.name, "torchvision", "Detectron2"))
+
+
+def test_a_folder_is_refused_as_one(tmp_path):
+    with pytest.raises(WeightsError, match="is a folder") as error:
+        files.read(tmp_path)
+    assert error.value.id == "file-missing"

@@ -131,3 +131,12 @@ def test_permissions_follow_the_umask(tmp_path, mask):
     finally:
         os.umask(before)
     assert stat.S_IMODE((tmp_path / "w.safetensors").stat().st_mode) == 0o666 & ~mask
+
+
+@pytest.mark.parametrize("reader", [read, safe.metadata])
+def test_a_header_of_very_many_tensors_is_refused(tmp_path, reader):
+    empty = {f"{i}": {"dtype": "F32", "shape": [0], "data_offsets": [0, 0]} for i in range(200_000)}
+    text = json.dumps(empty).encode()
+    (path := tmp_path / "w.safetensors").write_bytes(struct.pack("<Q", len(text)) + text)
+    with pytest.raises(WeightsError, match=r"w\.safetensors: .*its header has 1\d,\d{3},\d{3} bytes.*weights-format"):
+        reader(path)

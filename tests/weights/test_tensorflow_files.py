@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+from paretodet.weights import files
 from paretodet.weights.files import file_format
 from paretodet.weights.formats import tensorflow_checkpoint, tensorflow_graph, tfjs
 from paretodet.weights.safe import WeightsError
@@ -242,3 +243,16 @@ def test_data_of_a_checkpoint_is_not_copied(tmp_path):
     found = tensorflow_checkpoint.read(path)["w"]
     found.zero_()
     assert tensorflow_checkpoint.read(path)["w"].sum() == 1000  # the file did not change
+
+
+@pytest.mark.parametrize("averaged", [True, False])
+def test_a_checkpoint_says_whether_it_has_averages(tmp_path, averaged):
+    end = "/ExponentialMovingAverage" if averaged else "/RMSProp"
+    checkpoint({"a/weights": torch.ones(2), f"a/weights{end}": torch.zeros(2)}, path := tmp_path / "c.index")
+    assert files.read(path).item == ("ExponentialMovingAverage" if averaged else None)
+
+
+def test_a_name_without_end_is_refused(tmp_path):
+    graph({"a" * 2000: torch.ones(2)}, path := tmp_path / "g.pb")
+    with pytest.raises(WeightsError, match=r"g\.pb: .*2,000 characters.*weights-format"):
+        tensorflow_graph.read(path)

@@ -11,7 +11,7 @@ import torch
 from paretodet.detectors.detector import build
 from paretodet.detectors.families import spec
 from paretodet.ops.geometry import center_size
-from paretodet.rules.anchors import MultiGridAnchors
+from paretodet.rules.anchors import GridAnchors, MultiGridAnchors
 from paretodet.weights.anchors import multi_grid_orders
 from paretodet.weights.namings import tf_detection
 from paretodet.weights.safe import WeightsError
@@ -117,9 +117,6 @@ def test_only_a_file_without_sizes_leaves_them_open(detector):
     assert multi_grid_orders(ratios, detector) == TODAY
     assert len(tf_detection.unproved(ratios, detector)) == 1
     assert tf_detection.unproved(constants(), detector) == () == tf_detection.unproved({"a": table()}, detector)
-    with torch.device("meta"):
-        region = build(spec("faster_rcnn-resnet50-600-s16-p300"))
-    assert tf_detection.unproved(ratios, region) == ()
 
 
 def test_the_rows_of_a_head_follow_the_anchors_of_the_file(detector):
@@ -135,3 +132,57 @@ def test_a_detector_with_other_anchors_is_compared_with_its_own():
         other = build(replace(MADE, anchors=MultiGridAnchors(smallest=0.1)))
     assert multi_grid_orders({"a": table(MultiGridAnchors(smallest=0.1))}, other) == TODAY
     assert refused(constants(), other).id == "weights-other"
+
+
+REGION = "faster_rcnn-resnet50-600-s16-p300"
+
+
+@pytest.fixture(scope="module")
+def region():
+    with torch.device("meta"):
+        return build(spec(REGION))
+
+
+def region_grid(anchors, *, stated=("Meshgrid/Const", "Const")):
+    """What the graph of a region detector computes its anchors from."""
+    numbers = {
+        "Meshgrid/Const": [torch.tensor(anchors.scales), torch.tensor(anchors.ratios)],
+        "Const": [torch.tensor([int(side)] * 2) for side in (anchors.base, anchors.stride, anchors.offset[0])],
+    }
+    names = {0: "", 1: "_1", 2: "_2"}
+    return {
+        f"GridAnchorGenerator/{scope}{names[place]}": each
+        for scope in stated
+        for place, each in enumerate(numbers[scope])
+    }
+
+
+def test_the_anchors_of_a_region_detector_are_compared(region):
+    tf_detection.state(region_grid(region.spec.anchors), region)
+    assert tf_detection.unproved(region_grid(region.spec.anchors), region) == ()
+
+
+@pytest.mark.parametrize(
+    ("anchors", "what"),
+    [
+        (GridAnchors(scales=(0.5, 1.0, 2.0, 4.0)), "scales"),
+        (GridAnchors(scales=(0.5, 1.0, 2.0)), "scales"),
+        (GridAnchors(ratios=(1.0, 0.5, 2.0)), "ratios"),  # the same anchors in another order
+        (GridAnchors(base=128), "size"),
+        (GridAnchors(stride=8), "stride"),
+        (GridAnchors(offset=(4.0, 4.0)), "offset"),
+    ],
+)
+def test_other_anchors_of_a_region_detector_are_refused(region, anchors, what):
+    with pytest.raises(WeightsError, match=f"the {what} .*, {REGION} has ") as error:
+        tf_detection.state(region_grid(anchors), region)
+    assert error.value.id == "weights-other"
+
+
+def test_anchors_of_a_region_detector_that_a_file_does_not_have_are_named(region):
+    """Graphs of 2018 have size, stride and offset among constants without a name; checkpoints have no anchors."""
+    of_2018 = region_grid(region.spec.anchors, stated=("Meshgrid/Const",))
+    (named,) = tf_detection.unproved(of_2018, region)
+    (all_of_them,) = tf_detection.unproved({}, region)
+    assert "size, stride, offset" in named and "scales" not in named and "scales, ratios, size" in all_of_them
+    assert REGION in named

@@ -220,3 +220,9 @@ def test_an_unknown_order_is_an_error_that_says_what_to_do(tmp_path):
     graph({RATIOS: torch.tensor(LAST)}, meta := tmp_path / "model.ckpt.meta")
     meta.write_bytes(field(2, meta.read_bytes()))  # as a MetaGraphDef
     files.load(detector, path)
+
+
+def test_more_layers_than_a_network_has_are_refused():
+    _, detector = mobilenet()
+    with pytest.raises(WeightsError, match="it has 10,000 layers, allowed 8,192"):
+        tf_detection.state({f"{ROOT}/{index}/weights": torch.ones(1) for index in range(10_000)}, detector)

@@ -109,6 +109,15 @@ def test_codes_in_other_units_are_refused(tmp_path, detector):
     assert "(10.0, 10.0, 5.0, 1.0)" in refused(path)
 
 
+def test_units_that_are_no_numbers_are_not_compared(tmp_path, detector):
+    """The options of the operator are numbers; a tensor may have the name of one."""
+    stray = {f"{POSTPROCESS}/x_scale": Made(values=np.ones(2, np.float32))}
+    done = import_weights(
+        written(tmp_path, ssd_tensors(detector) | stray), WeightsMetadata(name=NAME), tmp_path / "o.safetensors"
+    )
+    assert done.classes == 3
+
+
 def test_anchors_of_another_input_size_are_refused(tmp_path, detector):
     message = refused(written(tmp_path, ssd_tensors(detector)), name="ssd-mobilenet_v1-512")
     assert "1,917 anchors" in message and "weights-other" in message
@@ -119,6 +128,13 @@ def test_anchors_of_another_input_size_are_refused(tmp_path, detector):
 )
 def test_another_detector_is_refused(tmp_path, detector, name):
     assert "weights-other" in refused(written(tmp_path, ssd_tensors(detector)), name=name)
+
+
+@pytest.mark.parametrize("name", [NAME, "ssdlite-mobilenet_v2-300"])
+def test_another_network_is_refused_as_one(tmp_path, detector, name):
+    made = {key.replace("MobilenetV1", "MobilenetV2"): values for key, values in ssd_tensors(detector).items()}
+    message = refused(written(tmp_path, made), name=name)
+    assert "weights-other" in message and "with MobileNet v1, not of" not in message
 
 
 def test_missing_unused_and_wrongly_shaped_tensors_are_named(tmp_path, detector):

@@ -8,24 +8,33 @@ equal shapes, and boxes of wrong ones are up to the whole image wrong.
 
 import math
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from itertools import islice
 from typing import Literal
 
 import torch
 from torch import Tensor
 
 from paretodet.detectors.detector import Detector
+from paretodet.detectors.spec import DetectorSpec
 from paretodet.ops.geometry import center_size
-from paretodet.rules.anchors import MultiGridAnchors
+from paretodet.rules.anchors import GridAnchors, MultiGridAnchors
 from paretodet.weights.safe import WeightsError
 
 ROUNDING = 1e-5  # of the canvas: what float32 and other formulas of the same anchors differ by
 COARSEST = 5e-3  # half a step of anchors that are stored as bytes is below it
 GRID = "MultipleGridAnchorGenerator/"  # of constants in graphs of TensorFlow's detection API
+REGION_GRID = {  # what constants of the graph of a region detector are, in the order of their numbers
+    "GridAnchorGenerator/Meshgrid/Const": ("scales", "ratios"),
+    "GridAnchorGenerator/Const": ("size", "stride", "offset"),  # later graphs have them there
+}
 RATIOS = 6  # of the anchors of a location on all maps but the first
+MOST_NUMBERS, MOST_TABLES = 64, 16  # of a list of scales; of tables that may be anchors: hostile files have very many
 RATIO_TOLERANCE = 0.02  # quantized anchors are this far off
 SCALE_TOLERANCE = 1e-4
 XYWH = (1, 0, 3, 2)  # from TensorFlow's y, x, height, width
 Orders = tuple[tuple[int, ...], ...]  # of each level
+GridOfAnchors = tuple[Tensor, list[int]]  # all of a detector, [N, 4], and how many each level has
 SquarePlace = Literal["second", "last"]
 LAST: dict[SquarePlace, tuple[int, ...]] = {  # the anchors of a location with the second square last
     "second": (0, 2, 3, 4, 5, 1),
@@ -40,8 +49,11 @@ def anchor_orders(found: Tensor, detector: Detector, *, corners: bool = False) -
     by level and location.
     Raises WeightsError, which says what differs, if they are not the detector's within half their quantization step.
     """
-    spec = detector.spec
-    ours, counts = _anchors(detector, corners)
+    return _compared(found, detector.spec, _anchors(detector, corners))
+
+
+def _compared(found: Tensor, spec: DetectorSpec, known: GridOfAnchors) -> Orders:
+    ours, counts = known
     if len(found) != len(ours):
         message = f"it has {len(found):,} anchors, {spec.name} has {len(ours):,}; name a detector of its input size"
         raise WeightsError(message, "weights-other")
@@ -80,6 +92,22 @@ def shows_sizes(tensors: Mapping[str, Tensor], detector: Detector) -> bool:
     return bool(_tables(tensors, detector) or _graph_scales(tensors))
 
 
+def check_region_grid(tensors: Mapping[str, Tensor], spec: DetectorSpec) -> None:
+    """Raises WeightsError if the graph of a region detector computes other anchors, or the same in another order."""
+    ours = _region_numbers(spec)
+    for what, found in _region_grid(tensors).items():
+        wanted = ours.get(what, ())
+        if wanted and (len(found) != len(wanted) or not all(map(_equal, found, wanted))):
+            theirs, own = (", ".join(f"{number:g}" for number in numbers) for numbers in (found, wanted))
+            message = f"its anchors are others: its graph has the {what} {theirs}, {spec.name} has {own}"
+            raise WeightsError(message, "weights-other")
+
+
+def unknown_of_region_grid(tensors: Mapping[str, Tensor], spec: DetectorSpec) -> tuple[str, ...]:
+    """What `check_region_grid` does not compare, because the file does not have it."""
+    return tuple(what for what in _region_numbers(spec) if what not in _region_grid(tensors))
+
+
 def in_order(values: Tensor, order: Sequence[int], inside: Sequence[int] | None = None) -> Tensor:
     """A head's weight or bias with the anchors of a location in `order`, and the rows of each anchor in `inside`.
 
@@ -94,6 +122,30 @@ def in_order(values: Tensor, order: Sequence[int], inside: Sequence[int] | None 
     return values.reshape(len(order), each, *values.shape[1:])[list(order)][:, rows].reshape(values.shape)
 
 
+def _region_numbers(spec: DetectorSpec) -> dict[str, tuple[float, ...]]:
+    """By the words of `REGION_GRID`; none for a detector whose anchors are of another kind."""
+    anchors = spec.anchors
+    if not isinstance(anchors, GridAnchors):
+        return {}
+    pairs = {"size": (anchors.base,) * 2, "stride": (anchors.stride,) * 2, "offset": anchors.offset}
+    return {"scales": anchors.scales, "ratios": anchors.ratios, **pairs}
+
+
+def _region_grid(tensors: Mapping[str, Tensor]) -> dict[str, list[float]]:
+    """The numbers of a graph by the words of `REGION_GRID`."""
+    found: dict[str, list[float]] = {}
+    for scope, parts in REGION_GRID.items():
+        names = (scope, *(f"{scope}_{number}" for number in range(1, len(parts))))
+        constants = [tensors[name] for name in names if name in tensors and _is_list(tensors[name])]
+        listed = [each.double().tolist() for each in constants]
+        found |= dict(zip(parts, listed, strict=True)) if len(listed) == len(parts) else {}
+    return found
+
+
+def _is_list(constant: Tensor) -> bool:
+    return constant.dim() == 1 and len(constant) <= MOST_NUMBERS
+
+
 def second_square(tensors: Mapping[str, Tensor]) -> SquarePlace | None:
     """Where the second square of a location is; None if the tensors do not tell.
 
@@ -101,7 +153,7 @@ def second_square(tensors: Mapping[str, Tensor]) -> SquarePlace | None:
     of (y, x, y, x) or (y, x, height, width), of which the last six are those of one location.
     """
     for name, tensor in tensors.items():
-        if GRID in name and tensor.dim() == 1 and (place := _of_ratios(tensor.double().tolist())):
+        if GRID in name and tensor.shape == (RATIOS,) and (place := _of_ratios(tensor.double().tolist())):
             return place
     return next(filter(None, map(_place_in, _rows_of_four(tensors))), None)
 
@@ -109,7 +161,8 @@ def second_square(tensors: Mapping[str, Tensor]) -> SquarePlace | None:
 def _rows_of_four(tensors: Mapping[str, Tensor]) -> list[Tensor]:
     """The tensors that have the form of anchors: many rows of four numbers, at most under one more axis."""
     wide = (each for each in tensors.values() if 2 <= each.dim() <= 3 and each.shape[-1] == 4 and each.numel())
-    return [each[0] if each.dim() == 3 else each for each in wide if each.shape[-2] > RATIOS]
+    long = (each[0] if each.dim() == 3 else each for each in wide if each.shape[-2] > RATIOS)
+    return list(islice(long, MOST_TABLES))
 
 
 def _place_in(rows: Tensor) -> SquarePlace | None:
@@ -131,22 +184,22 @@ def _tables(tensors: Mapping[str, Tensor], detector: Detector) -> list[Tensor]:
 
 def _of_tables(tables: Sequence[Tensor], detector: Detector) -> Orders:
     """The orders of the first table that has the detector's anchors. Raises the error of the last one if none has."""
+    known = {corners: _anchors(detector, corners) for corners in (False, True)}
     for table in tables[:-1]:
-        try:
-            return _of_table(table, detector)
-        except WeightsError:
-            continue
-    return _of_table(tables[-1], detector)
+        with suppress(WeightsError):
+            return _of_table(table, detector.spec, known)
+    return _of_table(tables[-1], detector.spec, known)
 
 
-def _of_table(table: Tensor, detector: Detector) -> Orders:
+def _of_table(table: Tensor, spec: DetectorSpec, known: Mapping[bool, GridOfAnchors]) -> Orders:
     """Small anchors at the lower right are smaller than their centers; corners of x2 and y2 are larger than x1, y1."""
-    return anchor_orders(table[:, XYWH], detector, corners=bool((table[:, 2:] > table[:, :2]).all()))
+    return _compared(table[:, XYWH], spec, known[bool((table[:, 2:] > table[:, :2]).all())])
 
 
 def _graph_scales(tensors: Mapping[str, Tensor]) -> list[list[float]]:
     """The scales of the anchors of a location, which a graph has for each level: all but one are equal."""
-    constants = (each for name, each in tensors.items() if GRID in name and each.dim() == 1 and len(each) > 2)
+    named = (each for name, each in tensors.items() if GRID in name)
+    constants = (each for each in named if _is_list(each) and len(each) > 2)
     sorted_values = [sorted(each.double().tolist()) for each in constants if each.is_floating_point()]
     return [values for values in sorted_values if max(map(values.count, values)) == len(values) - 1]
 
@@ -176,7 +229,7 @@ def _near(found: float, wanted: float) -> bool:
     return math.isclose(found, wanted, rel_tol=RATIO_TOLERANCE)
 
 
-def _anchors(detector: Detector, corners: bool = False) -> tuple[Tensor, list[int]]:
+def _anchors(detector: Detector, corners: bool = False) -> GridOfAnchors:
     """Centers and sizes [N, 4], or corners, as fractions of the canvas, and how many each level has."""
     height, width = detector.spec.height, detector.spec.width
     with torch.no_grad():

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from paretodet import schema
+from paretodet.detectors.detector import Detector
 from paretodet.detectors.released import as_released
 from paretodet.detectors.scale_width import scale_width
 from paretodet.detectors.spec import DetectorSpec
@@ -27,7 +28,7 @@ from paretodet.reading import sha256
 from paretodet.schema import Finite, Limits
 from paretodet.transforms.resize import Sampling
 from paretodet.transforms.resize_policy import with_sampling
-from paretodet.weights import darknet, safe
+from paretodet.weights import darknet, published, safe
 from paretodet.weights.file_format import FileFormat, ItemTensors
 from paretodet.weights.formats import FORMATS
 from paretodet.weights.naming import COUNTER, Naming, Tensors
@@ -40,6 +41,7 @@ TRAINED = "weights.safetensors"  # in the folder of a training, and in those of 
 KEY = "paretodet"  # in the metadata of a safetensors file
 FORM = ("scratch", "width", "norm_eps", "prior_percents", "released", "sampling")  # what `apply_to` reads
 USE = ("fit", "score", "nms")  # options of whoever imported them, None where they are used as published
+MODULES = 3  # around a network, whose names come before those of its tensors
 Percent = Annotated[int, Limits(ge=1, le=1000)]
 
 
@@ -144,7 +146,14 @@ class WeightsFile:
 
     def unproved(self, module: nn.Module) -> tuple[str, ...]:
         """What the file does not show of the network `module` although its results depend on it, as sentences."""
-        return self.naming.unproved(self.tensors, module) if self.naming else ()
+        if self.naming:
+            return self.naming.unproved(self.tensors, module)
+        if self.format or not isinstance(module, Detector) or published.listed(self.sha256):
+            return ()
+        taken = f"they are taken to be those of {module.spec.name}"
+        return (
+            f"The file does not say its anchors: {taken}. If they are others, give the cfg of the network as NAME.",
+        )
 
     def asked(self) -> dict[str, str]:
         """The fields of WeightsMetadata on which the detector depends and that the file does not have, each with a
@@ -178,9 +187,18 @@ class WeightsFile:
             state: Tensors = counters | dict(darknet.read(module, self.path))
         else:
             with _naming(self.path):
-                state = self.naming.state(self.tensors, module) if self.naming else self.tensors
+                state = self.naming.state(self.tensors, module) if self.naming else self._own(module)
         safe.check_complete(module, state, self.path)
         return state
+
+    def _own(self, module: nn.Module) -> Tensors:
+        """The tensors by our names. Raises WeightsError, without the path, if none of them is one of `module`."""
+        if self.tensors.keys().isdisjoint(module.state_dict()):
+            network = module.spec.name if isinstance(module, Detector) else type(module).__name__
+            first, titles = min(self.tensors, default=""), ", ".join(naming.title for naming in NAMINGS)
+            message = f"none of its tensors, such as {first[:80]!r}, has a name of {network} or of {titles}"
+            raise WeightsError(message, "weights-shape")
+        return self.tensors
 
     def load(self, module: nn.Module) -> None:
         """Load it into `module`. Raises as `state`."""
@@ -206,10 +224,12 @@ def read(path: Path, format: str | None = None) -> WeightsFile:
 
     Raises WeightsError naming the supported formats, or what is wrong with the file.
     """
+    if path.is_dir():
+        raise WeightsError(f"{path}: is a folder; give the file in it that has the weights", "file-missing")
     if not path.is_file():
         raise WeightsError(f"{path}: {_absence(path)}", "file-missing")
     form = file_format(path) if format is None else named_format(format)
-    tensors = form.read(path) if form else {}
+    tensors = _without_module(form.read(path)) if form else {}
     return WeightsFile(path=path, format=form, naming=naming_of(tensors), tensors=tensors)
 
 
@@ -259,6 +279,21 @@ def read_own(path: Path, name: str) -> WeightsFile:
 def naming_of(names: Collection[str]) -> Naming | None:
     """The code base that tensors with these names are of; None: ours."""
     return next((naming for naming in NAMINGS if naming.matches(names)), None)
+
+
+def _without_module(tensors: Tensors) -> Tensors:
+    """The tensors by names of a known code base, without the names of the modules around the network that all of them
+    begin with, as those of Lightning; as they are if that gives no such names.
+    """
+    inner: Tensors = tensors
+    for _ in range(MODULES):
+        parts = [name.partition(".") for name in inner]
+        if naming_of(inner) or len({first for first, _, _ in parts}) != 1 or not all(rest for _, _, rest in parts):
+            break
+        inner = {rest: tensor for (_, _, rest), tensor in zip(parts, inner.values(), strict=True)}
+    if not naming_of(inner):
+        return tensors
+    return ItemTensors(inner, tensors.item) if isinstance(tensors, ItemTensors) else inner
 
 
 @contextmanager

@@ -118,14 +118,18 @@ def find(name: str) -> tuple[PublishedWeights, str | None]:
     raise InputError(f"no published weights of {name!r} are known: {known}see `paretodet weights`", "name-unknown")
 
 
+def listed(sha256: str) -> PublishedWeights | None:
+    """The published file with this hash; None if none is known. Files inside of archives are not."""
+    whole = (each for each in entries() if each.sha256 and not each.member)
+    return next((each for each in whole if sha256.startswith(each.sha256 or "")), None)
+
+
 def stated_of(sha256: str, detector: str) -> dict[str, Any]:
     """The fields of WeightsMetadata that are known of a published file with this hash in this detector."""
-    whole = (each for each in entries() if each.sha256 and not each.member)
-    listed = next((each for each in whole if sha256.startswith(each.sha256 or "")), None)
-    if listed is None:
+    if (found := listed(sha256)) is None:
         return {}
-    known = listed.accuracy_in(detector)
-    return {"license": listed.origin.license} | (known.to_metadata() if known else {})
+    known = found.accuracy_in(detector)
+    return {"license": found.origin.license} | (known.to_metadata() if known else {})
 
 
 def as_printed(numbers: Mapping[str, str | None]) -> dict[str, Any]:

@@ -23,6 +23,8 @@ DTYPES = {  # in the order in which the library lays them out
     torch.float16: "F16", torch.int16: "I16", torch.int8: "I8", torch.uint8: "U8", torch.bool: "BOOL",
 }  # fmt: skip
 ALIGNMENT = 8  # bytes
+MAX_HEADER = 2**23  # bytes: about 100 for each tensor
+COPIES, SMALL = 4, 2**24  # a tensor may be in a file by several names; bytes that are no burden
 
 
 class WeightsError(InputError):
@@ -33,6 +35,7 @@ def read(path: Path) -> dict[str, Tensor]:
     """All tensors of a safetensors file. Raises WeightsError if it cannot be read as one."""
     if not path.is_file():
         raise WeightsError(f"{path}: no such file", "file-missing")
+    _check_header(path)
     try:
         found = load_file(path)
     except (SafetensorError, OSError) as error:
@@ -44,8 +47,8 @@ def read(path: Path) -> dict[str, Tensor]:
 def check_plain(found: Mapping[str, Tensor], path: Path) -> None:
     """Raises WeightsError for a tensor that is not an array of one of `DTYPES` with a place for each number.
 
-    A torch file can have sparse, quantized and nested tensors, tensors without numbers (on the device `meta`), and
-    very large ones all of whose numbers lie in one place.
+    A torch file can have sparse, quantized and nested tensors, tensors without numbers (on the device `meta`), very
+    large ones all of whose numbers lie in one place, and very many that share their numbers.
     """
     for name, tensor in found.items():
         if tensor.is_nested or tensor.layout != torch.strided or tensor.is_meta or tensor.dtype not in DTYPES:
@@ -56,15 +59,37 @@ def check_plain(found: Mapping[str, Tensor], path: Path) -> None:
         if tensor.nbytes > tensor.untyped_storage().nbytes():
             message = f"{name} has {tensor.numel():,} numbers, of which the file holds fewer; save a copy of the tensor"
             raise WeightsError(f"{path}: {message}", "weights-format")
+    _check_shared(found, path)
+
+
+def _check_shared(found: Mapping[str, Tensor], path: Path) -> None:
+    storages = [tensor.untyped_storage() for tensor in found.values()]
+    stored = sum({each.data_ptr(): each.nbytes() for each in storages}.values())
+    if (size := sum(tensor.nbytes for tensor in found.values())) > COPIES * stored + SMALL:
+        message = f"its tensors have {size:,} bytes, of which the file holds {stored:,}; save copies of the tensors"
+        raise WeightsError(f"{path}: {message}", "weights-format")
 
 
 def metadata(path: Path) -> dict[str, str]:
     """The metadata of a safetensors file. Raises WeightsError if it cannot be read as one."""
+    _check_header(path)
     try:
         with safe_open(path, "pt") as file:
             return dict(file.metadata() or {})
     except (SafetensorError, OSError) as error:
         raise WeightsError(f"{path}: not a readable safetensors file ({error})", "weights-format") from error
+
+
+def _check_header(path: Path) -> None:
+    """Raises WeightsError for a list of more tensors than any network has, which takes long to read."""
+    try:
+        with path.open("rb") as file:
+            size = int.from_bytes(file.read(8), "little")
+    except OSError:  # the library says why
+        return
+    if MAX_HEADER < size <= path.stat().st_size:
+        message = f"its header has {size:,} bytes, allowed {MAX_HEADER:,}"
+        raise WeightsError(f"{path}: not a readable safetensors file ({message})", "weights-format")
 
 
 def load(module: nn.Module, path: Path) -> None:

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from paretodet.weights.folded import folded
 from paretodet.weights.safe import WeightsError
+from paretodet.weights.tensorflow_tensor import AVERAGE
 
 KERNELS = ("weights", "Conv2D/merged_input")  # the second where a converter multiplied it by the norm
 DEPTHWISE, POINTWISE = "depthwise_weights", "pointwise_weights"
@@ -25,7 +26,8 @@ OFFSETS = (
 SCALE = "BatchNorm/batchnorm/mul"
 NORM = {"gamma": "weight", "beta": "bias", "moving_mean": "running_mean", "moving_variance": "running_var"}
 LEAVES = (*KERNELS, DEPTHWISE, POINTWISE, *OFFSETS, SCALE, *(f"BatchNorm/{leaf}" for leaf in NORM))
-VARIABLE = re.compile(rf"(.+?)/({'|'.join(LEAVES)})(/ExponentialMovingAverage)?")  # all else is no weight
+MOST_LAYERS = 2**13  # of a file: the deepest published networks have less than a thousand
+VARIABLE = re.compile(rf"(.+?)/({'|'.join(LEAVES)})(/{AVERAGE})?")  # all else is no weight
 
 Named = Iterator[tuple[str, Tensor]]
 Layers = dict[str, dict[str, Tensor]]  # by scope, then by the name in it
@@ -34,12 +36,15 @@ Layers = dict[str, dict[str, Tensor]]  # by scope, then by the name in it
 def layers_of(tensors: Mapping[str, Tensor]) -> Layers:
     """The variables that are weights, by layer; the averages of weights in place of the last values.
 
-    Slots of optimizers, counters and other constants of a graph are left out.
+    Slots of optimizers, counters and other constants of a graph are left out. Raises WeightsError if there are more
+    layers than any network has.
     """
     found: Layers = {}
     for name in sorted(tensors, key=len):  # averages, with longer names, replace the values
         if match := VARIABLE.fullmatch(name):
             found.setdefault(match[1], {})[match[2]] = tensors[name]
+    if len(found) > MOST_LAYERS:
+        raise WeightsError(f"it has {len(found):,} layers, allowed {MOST_LAYERS:,}", "weights-shape")
     return found
 
 
@@ -52,7 +57,7 @@ def check_placed(names: Iterable[str]) -> None:
 
 def natural(scope: str) -> list[Any]:
     """A sort key: numbers by their value. Slim's layers then are in the order in which they are executed."""
-    return [int(part) if part.isdigit() else part for part in re.split(r"(\d+)", scope)]
+    return [int(part) if place % 2 else part for place, part in enumerate(re.split(r"(\d+)", scope))]
 
 
 def under(scopes: Iterable[str], root: str) -> list[str]:

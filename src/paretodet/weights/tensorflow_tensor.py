@@ -19,14 +19,18 @@ HALVES = 13  # bits of float16 and bfloat16, as integers
 VARINTS = {torch.int32: 7, torch.uint8: 7, torch.int16: 7, torch.int8: 7, torch.int64: 10, torch.bool: 11}
 MAX_RANK = 254  # TensorFlow's
 MAX_VALUES = 2**40  # of a shape
+MAX_NAME = 2**10  # characters: patterns are looked for in names
+AVERAGE = "ExponentialMovingAverage"  # behind the name of a variable: that of its moving average
 
 Shape = tuple[int, ...]
 
 
 def by_name(pairs: Iterable[tuple[str, Tensor]]) -> dict[str, Tensor]:
-    """The tensors by name. Raises InputError if two have the same."""
+    """The tensors by name. Raises InputError if two have the same, or if one is too long."""
     found: dict[str, Tensor] = {}
     for name, tensor in pairs:
+        if len(name) > MAX_NAME:
+            raise malformed(f"a name of {len(name):,} characters, allowed {MAX_NAME:,}")
         if name in found:
             raise malformed(f"{name} is there twice")
         found[name] = tensor

@@ -13,10 +13,10 @@ from torch import Tensor
 from paretodet.errors import InputError, words
 from paretodet.reading import is_file
 from paretodet.weights import sstable
-from paretodet.weights.file_format import FileFormat
+from paretodet.weights.file_format import FileFormat, ItemTensors
 from paretodet.weights.formats import tensorflow_graph
 from paretodet.weights.safe import WeightsError
-from paretodet.weights.tensorflow_tensor import DTYPES, by_name, from_bytes, read_shape, read_values
+from paretodet.weights.tensorflow_tensor import AVERAGE, DTYPES, by_name, from_bytes, read_shape, read_values
 from paretodet.weights.wire import WireReader, content, integer, mapped, text
 
 META_GRAPH = 2  # the graph's field in a MetaGraphDef
@@ -36,6 +36,7 @@ def _matches(path: Path) -> bool:
 def read(path: Path) -> dict[str, Tensor]:
     """The tensors of a checkpoint, and the constants of the graph beside it, by name.
 
+    Moving averages of variables are the item of a checkpoint that has them.
     Raises WeightsError for a damaged file, a missing `.data-…`, and variables that are stored in slices.
     """
     reader = WireReader()
@@ -50,7 +51,8 @@ def read(path: Path) -> dict[str, Tensor]:
             if isinstance(shards, int)
             else _single_file(reader, table, first.value)
         )
-        return _graph_beside(reader, path) | by_name(tensors)
+        found = _graph_beside(reader, path) | by_name(tensors)
+        return ItemTensors(found, AVERAGE) if any(name.endswith(f"/{AVERAGE}") for name in found) else found
     except WeightsError:
         raise
     except InputError as error:

@@ -14,6 +14,7 @@ from torch import Tensor
 from paretodet.errors import InputError, words
 from paretodet.reading import memory_map
 from paretodet.weights import pickled
+from paretodet.weights.averages import Averages, averages
 from paretodet.weights.file_format import FileFormat, ItemTensors
 from paretodet.weights.safe import WeightsError, check_plain
 from paretodet.weights.torch_calls import check_calls
@@ -23,8 +24,9 @@ LEGACY = b"\x80\x02\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19."  # the number with which 
 ZIP, FIRST = b"PK\x03\x04", b"/data.pkl"  # later ones are archives with this entry first
 AVERAGED = ("state_dict_ema", "model_ema", "ema_state_dict", "ema_model", "ema")  # items of averages of weights
 WRAPPERS = (*AVERAGED, "state_dict", "model", "model_state_dict")  # items of checkpoints, the preferred ones first
-AVERAGES = "n_averaged"  # how many updates an AveragedModel of torch has seen
-PREFIXES = ("module.", "_orig_mod.")  # of DistributedDataParallel and torch.compile, and of AveragedModel
+COUNT = "n_averaged"  # how many updates an AveragedModel of torch has seen
+PREFIX = "module."  # of DistributedDataParallel, and of AveragedModel
+COMPILED = re.compile(r"(?:(?<=\.)|^)_orig_mod\.")  # in the names of what torch.compile took, a network or a part of it
 SCALARS = tuple(f"numpy.{core}.multiarray.scalar" for core in ("core", "_core"))
 
 
@@ -61,7 +63,7 @@ def _matches(path: Path) -> bool:
 def read(path: Path) -> dict[str, Tensor]:
     """The tensors of a torch file without code: a dictionary of tensors, or one in an item of `WRAPPERS`.
 
-    `PREFIXES` that all names have are removed. Raises WeightsError for any other file.
+    `PREFIX` is removed if all names have it. Raises WeightsError for any other file.
     """
     refuse_code(path)
     try:
@@ -111,42 +113,55 @@ def _is_mappable(path: Path) -> bool:
 def unwrapped(found: Any, path: Path) -> tuple[str, Mapping[Any, Any]]:
     """The item of a checkpoint that has the weights, and its dictionary of tensors: empty if there is none.
 
-    The item is "" where the checkpoint is that dictionary itself. Raises WeightsError if there are averages of weights
-    that are not in an item of `AVERAGED`.
+    The item is "" where the checkpoint is that dictionary itself. Averages of weights come first; raises WeightsError
+    if they are not the one dictionary of tensors in an item of `AVERAGED`.
     """
     if not isinstance(found, dict):
         return "", {}
-    if other := next((name for name in found if _is_other_average(name, found[name])), None):
-        message = f"{path}: its item {other[:80]} has averages of weights; save the item alone whose weights you want"
-        raise WeightsError(message, "weights-format")
-    wrapped = {name: _inner(found[name]) for name in WRAPPERS if name in found}
-    for name, value in wrapped.items():
-        if _has_tensors(value) or (name not in AVERAGED and isinstance(value, dict)):
+    if found_averages := averages(found, _is_weight):
+        return _only(found_averages, path)
+    for name in WRAPPERS:
+        if name not in AVERAGED and isinstance(value := _inner(found.get(name)), dict):
             return name, value
-    return "", {} if wrapped else found
+    return "", {} if any(name in found for name in WRAPPERS) else _without_count(found)
+
+
+def _only(found: list[Averages], path: Path) -> tuple[str, Mapping[Any, Any]]:
+    """The averages, and the item that they are in."""
+    averaged, *others = found
+    item, state = averaged.path[0], _without_count(averaged.holder)
+    if others or item not in AVERAGED or not _is_state(state):
+        raise averaged.refused(path)
+    return item, state
 
 
 def _inner(value: Any) -> Any:
     """The weights in an item: of an object that keeps averages they are inside, beside how many it has averaged."""
+    inside = value["module"] if isinstance(value, dict) and isinstance(value.get("module"), dict) else value
+    return _without_count(inside)
+
+
+def _without_count(value: Any) -> Any:
     if not isinstance(value, dict):
         return value
-    weights = value["module"] if isinstance(value.get("module"), dict) else value
-    return {name: tensor for name, tensor in weights.items() if name != AVERAGES}
+    return {name: tensor for name, tensor in value.items() if name != COUNT}
 
 
-def _is_other_average(name: Any, value: Any) -> bool:
-    words_of = set(re.split("[^a-z]+", name.lower())) if isinstance(name, str) else set()
-    return name not in WRAPPERS and not words_of.isdisjoint(("ema", "swa")) and _has_tensors(_inner(value))
+def _is_state(value: Any) -> bool:
+    return isinstance(value, dict) and all(isinstance(each, Tensor) for each in value.values())
 
 
-def _has_tensors(value: Any) -> bool:
-    return isinstance(value, dict) and bool(value) and all(isinstance(each, Tensor) for each in value.values())
+def _is_weight(value: Any) -> bool:
+    """Whether it is a tensor of several numbers: one number is a count, a loss or the rate of an average."""
+    return isinstance(value, Tensor) and value.numel() > 1
 
 
 def without_prefix(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The tensors by names without the `PREFIXES` that all of them have."""
-    while prefix := next((p for p in PREFIXES if all(name.startswith(p) for name in state)), None):
-        state = {name.removeprefix(prefix): tensor for name, tensor in state.items()}
+    """The tensors by names without what torch.compile adds, and without a `PREFIX` that all of them have."""
+    plain = {COMPILED.sub("", name): tensor for name, tensor in state.items()}
+    state = plain if len(plain) == len(state) else state
+    while state and all(name.startswith(PREFIX) for name in state):
+        state = {name.removeprefix(PREFIX): tensor for name, tensor in state.items()}
     return dict(state)
 
 

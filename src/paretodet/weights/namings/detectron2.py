@@ -26,6 +26,7 @@ STEM, SCORES = "backbone.stem.conv.weight", "heads.1.head.scores."
 DEEP = re.compile(r"stem\.conv[23]\.|\.conv2_offset\.")  # of ResNets that are built otherwise
 CELLS = re.compile(r"(?:proposal_generator\.)?anchor_generator\.cell_anchors\.(\d)")
 PIXELS = {"pixel_mean": "mean", "pixel_std": "std"}
+MORE = 5  # numbers than ours, enough to be others
 
 
 def _stem(match: re.Match[str], numbering: Numbering) -> str:
@@ -122,11 +123,21 @@ def _check(tensors: Tensors, spec: DetectorSpec) -> None:
         )
     for name, field in PIXELS.items():
         if (found := tensors.get(name)) is not None:
-            _check_numbers(name, found.flatten().tolist(), list(reversed(getattr(spec.pixels, field))), spec)
+            _check_numbers(name, found, list(reversed(getattr(spec.pixels, field))), spec)
     for name, found in tensors.items():
         if match := CELLS.fullmatch(name):
             wanted = _cells(spec, int(match[1]))
-            _check_numbers(name, found.flatten().tolist(), wanted.flatten().tolist(), spec)
+            _check_numbers(name, found, wanted.flatten().tolist(), spec)
+
+
+def _unproved(tensors: Tensors, module: nn.Module) -> tuple[str, ...]:
+    """That a file without the pixels' statistics does not show which of two kinds of ResNet it has."""
+    if PIXELS.keys() <= tensors.keys():
+        return ()
+    return (
+        "The file does not say where its ResNet has its strides and how pixels are prepared: it is taken to have "
+        "MSRA's, as the files of the model zoo have (STRIDE_IN_1X1: True, FORMAT: BGR).",
+    )
 
 
 def _cells(spec: DetectorSpec, level: int) -> Tensor:
@@ -138,8 +149,9 @@ def _cells(spec: DetectorSpec, level: int) -> Tensor:
     return torch.split(anchors(maps, (1, 1)).boxes, list(anchors.per_cell))[level]
 
 
-def _check_numbers(name: str, found: list[float], wanted: list[float], spec: DetectorSpec) -> None:
-    if len(found) != len(wanted) or any(abs(one - other) > 1e-2 for one, other in zip(found, wanted, strict=True)):
+def _check_numbers(name: str, values: Tensor, wanted: list[float], spec: DetectorSpec) -> None:
+    found = values.flatten()[: len(wanted) + MORE].tolist()  # a hostile file has very many
+    if len(found) != len(wanted) or not all(abs(one - other) <= 1e-2 for one, other in zip(found, wanted, strict=True)):
         raise WeightsError(
             f"its {name} is not that of {spec.name}: {_few(found)} instead of {_few(wanted)}", "weights-other"
         )
@@ -149,4 +161,6 @@ def _few(numbers: list[float]) -> str:
     return ", ".join(f"{number:g}" for number in numbers[:4]) + (", …" if len(numbers) > 4 else "")
 
 
-NAMING = Naming(name="detectron2", title="Detectron2", matches=_matches, state=_state, metadata=_metadata)
+NAMING = Naming(
+    name="detectron2", title="Detectron2", matches=_matches, state=_state, metadata=_metadata, unproved=_unproved
+)

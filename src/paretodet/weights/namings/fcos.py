@@ -105,4 +105,12 @@ def _check(spec: DetectorSpec) -> None:
         raise WeightsError(f"it has weights of FCOS, not of {spec.name}: use fcos-resnet50-800x1344", "weights-other")
 
 
-NAMING = Naming(name="fcos", title="FCOS", matches=_matches, state=_state, metadata=_metadata)
+def _unproved(tensors: Tensors, module: nn.Module) -> tuple[str, ...]:
+    """That the authors' improved networks, which compute other boxes, have the same names and shapes."""
+    return (
+        "The file does not show the settings of FCOS: they are taken to be those of FCOS_R_50_FPN_1x "
+        "(CENTERNESS_ON_REG and NORM_REG_TARGETS: False), not those of the improved networks (FCOS_imprv).",
+    )
+
+
+NAMING = Naming(name="fcos", title="FCOS", matches=_matches, state=_state, metadata=_metadata, unproved=_unproved)

@@ -12,13 +12,21 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from paretodet.backbones.resnet import ResNetNet
 from paretodet.detectors.detector import Detector
 from paretodet.detectors.released import as_released
 from paretodet.detectors.spec import DetectorSpec
 from paretodet.heads.dense import SeparableHead, SeparateHead
 from paretodet.heads.position_sensitive import PositionSensitiveHead
 from paretodet.rules.anchors import MultiGridAnchors
-from paretodet.weights.anchors import XYWH, in_order, multi_grid_orders, shows_sizes
+from paretodet.weights.anchors import (
+    XYWH,
+    check_region_grid,
+    in_order,
+    multi_grid_orders,
+    shows_sizes,
+    unknown_of_region_grid,
+)
 from paretodet.weights.naming import Naming, Tensors
 from paretodet.weights.safe import WeightsError
 from paretodet.weights.slim_layers import DEPTHWISE, VARIABLE, Layers, check_placed, layers_of, under, units
@@ -53,6 +61,8 @@ REGION_HEADS = {  # part of a detector -> scopes, of which it has one
 MASK_SIDES = re.compile(r"SecondStageBoxPredictor(_\d)?/ResizeBilinear/size")  # a constant of graphs
 BOXES = re.compile(r"heads\.\d\.boxes\b(?!.*depthwise)")
 LEVEL = re.compile(r"heads\.0\.(?:boxes|scores)\.(\d+)\b(?!.*depthwise)")  # of an SSD
+MOST_REPEATED = 2**24  # numbers of a file that it does not store one by one
+UNIT = "/unit_"  # in the scope of a layer of a ResNet, behind its block
 
 
 def matches(names: Collection[str]) -> bool:
@@ -64,19 +74,23 @@ def state(tensors: Tensors, module: nn.Module) -> Tensors:
     """The state of a detector, or of a backbone from a classifier or a detector.
 
     Variables without a place keep their names, except those that a backbone does not have. Raises WeightsError if the
-    anchors of an SSD are others, or in an order that the tensors do not tell, if masks have another side, or if norms
-    were folded by names that are not known.
+    anchors are others, or those of an SSD in an order that the tensors do not tell, if masks have another side, if
+    norms were folded by names that are not known, or if a ResNet has other strides or more units than the module.
     """
+    _check_repeated(tensors)
     check_placed(name for name in tensors if not VARIABLE.fullmatch(name))
     if isinstance(module, Detector):
         _check_masks(tensors, module.spec)
+        check_region_grid(tensors, module.spec)
+    _check_layout(module)
     layers = _renamed(layers_of(tensors))
-    found: dict[str, Tensor] = {}
-    for part, scopes in _places(module, layers):
+    found, places = dict[str, Tensor](), list(_places(module, layers))
+    for part, scopes in places:
         wanted = [scope for root in scopes for scope in under(layers, root)]
         for unit, scope in zip(units(part, module.get_submodule(part)), wanted, strict=False):
             found |= dict(unit.state(layers[scope]))
     if not isinstance(module, Detector):
+        _check_depth(places, layers)
         return found
     rest = {f"{scope}/{leaf}": tensor for scope, layer in layers.items() for leaf, tensor in layer.items()}
     check_placed(rest)
@@ -93,11 +107,42 @@ def metadata(tensors: Tensors, spec: DetectorSpec) -> dict[str, Any]:
     return {name: value for name, value in fields.items() if value is not None}
 
 
+def _check_layout(module: nn.Module) -> None:
+    """Raises WeightsError for a ResNet whose strides are not where those of slim are."""
+    backbone = module.backbone if isinstance(module, Detector) else module
+    if isinstance(backbone, ResNetNet) and backbone.layout != "slim":
+        raise WeightsError(
+            "TF-slim's ResNets have their strides in the last unit of a block, not as "
+            f"{backbone.layout!r} has them: import the file as resnet50, resnet101 or resnet152",
+            "weights-other",
+        )
+
+
+def _check_depth(places: Iterable[SlimPlace], layers: Layers) -> None:
+    """Raises WeightsError if the blocks of a ResNet have more units in the file than in the backbone, which would be
+    filled all the same.
+    """
+    placed = {scope for place in places for scope in place.scopes if UNIT in scope}
+    blocks = {scope.partition(UNIT)[0] for scope in placed}
+    more = (scope for scope in layers if UNIT in scope and scope not in placed)
+    if deeper := next((scope for scope in more if scope.partition(UNIT)[0] in blocks), None):
+        raise WeightsError(f"it has {deeper}, of a deeper network: import it by the name of that one", "weights-other")
+
+
+def _check_repeated(tensors: Tensors) -> None:
+    """Raises WeightsError if few stored numbers stand for so many that a copy of them could fill the memory."""
+    repeated = sum(tensor.numel() for tensor in tensors.values() if 0 in tensor.stride())
+    if repeated > MOST_REPEATED:
+        message = f"its tensors have {repeated:,} numbers that it does not store one by one, allowed {MOST_REPEATED:,}"
+        raise WeightsError(message, "weights-shape")
+
+
 def _check_masks(tensors: Tensors, spec: DetectorSpec) -> None:
     """Raises WeightsError if a graph says that its masks have another side, which no variable shows."""
     side = getattr(spec.masks.head, "side", None) if spec.masks else None
     for name, sizes in tensors.items():
-        if MASK_SIDES.fullmatch(name) and side is not None and sizes.tolist() != [side, side]:
+        is_stated = side is not None and MASK_SIDES.fullmatch(name) and sizes.shape == (2,)
+        if is_stated and sizes.tolist() != [side, side]:
             found = " x ".join(map(str, sizes.tolist()))
             raise WeightsError(f"its masks have {found} cells, those of {spec.name} {side} x {side}", "weights-other")
 
@@ -172,12 +217,15 @@ def _reordered(found: Mapping[str, Tensor], tensors: Tensors, detector: Detector
 
 
 def unproved(tensors: Tensors, module: nn.Module) -> tuple[str, ...]:
-    """That a file has only the order of its anchors, and not their sizes."""
-    if not isinstance(module, Detector) or not isinstance(module.spec.anchors, MultiGridAnchors):
+    """What a file does not have of its anchors: of an SSD all but their order, of a region detector some numbers."""
+    if not isinstance(module, Detector):
         return ()
-    if shows_sizes(tensors, module):
-        return ()
-    return (f"Anchor sizes are not in the file: they are taken to be those of {module.spec.name}.",)
+    name = module.spec.name
+    if isinstance(module.spec.anchors, MultiGridAnchors) and not shows_sizes(tensors, module):
+        return (f"Anchor sizes are not in the file: they are taken to be those of {name}.",)
+    if unknown := unknown_of_region_grid(tensors, module.spec):
+        return (f"The {', '.join(unknown)} of its anchors are not in the file: they are taken to be those of {name}.",)
+    return ()
 
 
 def width(tensors: Tensors) -> float | None:

@@ -43,7 +43,7 @@ def _matches(names: Collection[str]) -> bool:
 
 def _metadata(tensors: Tensors, spec: DetectorSpec) -> dict[str, Any]:
     """The width, by the channels of the last map of the backbone, and the number of classes."""
-    _check(spec)
+    _check(tensors, spec)
     rows, factor = _rows(tensors), _width(tensors)
     found: dict[str, Any] = {} if factor is None else {"width": factor}
     if rows.get(BOXES) and rows.get(SCORES):
@@ -65,7 +65,7 @@ def _state(tensors: Tensors, module: nn.Module) -> Tensors:
     """A tensor whose shape has no place keeps its numbers, so that the check of shapes reports it."""
     if not isinstance(module, Detector):
         raise _other(type(module).__name__)
-    _check(module.spec)
+    _check(tensors, module.spec)
     _check_scales(tensors, module.spec)
     orders, state = _orders(tensors.get(ANCHORS), module), dict[str, Tensor]()
     modules = dict(module.named_modules())
@@ -77,14 +77,19 @@ def _state(tensors: Tensors, module: nn.Module) -> Tensors:
     return state
 
 
-def _check(spec: DetectorSpec) -> None:
+def _check(tensors: Tensors, spec: DetectorSpec) -> None:
+    """Raises WeightsError for a file of another network, and for another detector."""
+    if not any(name.startswith(f"{BACKBONE}/") for name in tensors):
+        message = "of LiteRT files only those of an SSD with MobileNet v1 are read, which this is not: import the "
+        raise WeightsError(f"{message}frozen graph (.pb) or the checkpoint of the same network", "weights-other")
     if not isinstance(spec.backbone, MobileNetV1) or not isinstance(spec.neck, ExtraLayers):
         raise _other(spec.name)
 
 
 def _check_scales(tensors: Tensors, spec: DetectorSpec) -> None:
     """Raises WeightsError if boxes are coded in other units, where the file states them."""
-    found, ours = tuple(float(tensors[name]) for name in SCALES if name in tensors), spec.stages[0].coder
+    stated, ours = (tensors[name] for name in SCALES if name in tensors), spec.stages[0].coder
+    found = tuple(float(each) for each in stated if each.numel() == 1)
     if found and (not isinstance(ours, DeltaCoder) or found != ours.weights):
         message = f"its boxes are coded with the factors {found} of x, y, width and height, not as {spec.name} does"
         raise WeightsError(message, "weights-other")

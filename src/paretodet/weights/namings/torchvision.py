@@ -162,6 +162,14 @@ def _unsaid(tensors: Tensors) -> dict[str, str]:
     return {} if DETECTORS[0] not in tensors or _counts(tensors) else {"norm_eps": QUESTION}
 
 
+def _unproved(tensors: Tensors, module: nn.Module) -> tuple[str, ...]:
+    """What a classifier leaves open: others, of timm and converted from Caffe, have the same names and shapes."""
+    if isinstance(module, Detector) or _takes_whole_pixels(tensors):
+        return ()
+    open_ = "where its strides are, whether it blurs between layers and " if isinstance(module, ResNetNet) else ""
+    return (f"The file does not show {open_}how pixels are prepared: it is taken to be one of torchvision.",)
+
+
 def _counts(tensors: Tensors) -> bool:
     return any(name.endswith(COUNTER) for name in tensors)
 
@@ -250,5 +258,6 @@ NAMING = Naming(
     state=_state,
     metadata=_metadata,
     unsaid=_unsaid,
+    unproved=_unproved,
     published_eps={"258fb6c6": 0.0, "bf2d0c1e": 0.0, "eeacb38b": 0.0},  # the first digits are in the names of its files
 )
