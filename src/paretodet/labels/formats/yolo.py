@@ -84,7 +84,7 @@ def _folder(settings: dict[str, Any], path: Path) -> Path:
 
 def _lost_folder(settings: dict[str, Any], path: Path) -> str:
     """What `path` of the yaml is if it is no folder, else empty."""
-    stated = settings.get("path")
+    stated: Any = settings.get("path")
     return "" if stated in NOTHING or is_folder(path.parent / with_slashes(stated)) else str(stated)
 
 
