@@ -127,7 +127,7 @@ def test_a_mark_among_the_attributes_is_told(file):
     assert note.startswith(f"1 annotations of {file} are marked `ignore`")
 
 
-@pytest.mark.parametrize("mark", ["ignore", "IsGroupOf", "is_group_of"])
+@pytest.mark.parametrize("mark", ["ignore", "IsGroupOf", "is_group_of", "difficult", "is_crowd"])
 def test_a_mark_that_is_not_read_is_told(file, mark):
     rows, (note,) = kept([GOOD, GOOD | {"id": 2, mark: True}, GOOD | {"id": 3, mark: 1, "iscrowd": 1}], file)
     assert [row["iscrowd"] for row in rows] == [0, 0, 1]
@@ -136,7 +136,7 @@ def test_a_mark_that_is_not_read_is_told(file, mark):
 
 @pytest.mark.parametrize(
     "outline",
-    [[[]], [[1, 2, 3, 4]], "polygon", RUNS | {"size": [40, 30]}, [["2", "3", "22", "3", "22", "13"]], [[1e8] * 6]],
+    [[[1]], [[1, 2, 3, 4]], "polygon", RUNS | {"size": [40, 30]}, [["2", "3", "22", "3", "22", "13"]], [[1e8] * 6]],
 )
 def test_a_bad_outline_does_not_remove_the_box(file, outline):
     rows, (notes, *_) = kept([GOOD | {"segmentation": outline}], file)

@@ -84,8 +84,8 @@ def _folder(settings: dict[str, Any], path: Path) -> Path:
 
 def _lost_folder(settings: dict[str, Any], path: Path) -> str:
     """What `path` of the yaml is if it is no folder, else empty."""
-    stated = _text(settings.get("path") or "", "path", path)
-    return "" if not stated or is_folder(path.parent / with_slashes(stated)) else stated
+    stated: Any = settings.get("path")
+    return "" if stated in NOTHING or is_folder(path.parent / with_slashes(stated)) else str(stated)
 
 
 def read_splits(path: Path) -> tuple[str, ...]:
