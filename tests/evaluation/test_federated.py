@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from paretodet.evaluation.coco import evaluate
 from paretodet.evaluation.errors import errors
+from paretodet.evaluation.misplaced import check_places
 from paretodet.evaluation.voc import average_precision
 from paretodet.labels.formats.lvis import read_lvis
 from paretodet.labels.model import Labels, Purpose
@@ -111,6 +112,15 @@ def test_what_was_not_looked_for_is_no_mistake(tmp_path):
         assert evaluate(known, found).whole.ap == pytest.approx(ap, abs=0.5)
         assert errors(known, found).mean()[0] == pytest.approx(ap, abs=0.5)
         assert np.mean(list(average_precision(known, found).values())) == pytest.approx(ap, abs=0.5)
+
+
+def test_boxes_of_what_was_not_looked_for_are_not_misplaced(tmp_path):
+    known = federated(labels([(7, 1, BOX, False), (900, 90, BOX, False)]), {900: [1]}, {7: [1]}, tmp_path)
+    unlabeled = [(7, 1, AWAY, 0.9), (7, 90, AWAY, 0.9), (12, 1, AWAY, 0.9)]
+    assert check_places(results([*unlabeled * 3, (900, 90, BOX, 0.5)]), known) == ()
+    assert len(check_places(results([(900, 1, AWAY, 0.9), (900, 90, AWAY, 0.8)] * 3), known)) == 0  # fewer than three
+    more = federated(labels([(900, 90, [place, 10, 20, 20], False) for place in (10, 50, 90)]), {}, {}, tmp_path)
+    assert len(check_places(results([(900, 90, AWAY, 0.9)] * 3), more)) == 1
 
 
 def test_three_hundred_detections_an_image_count(tmp_path):

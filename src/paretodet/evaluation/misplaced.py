@@ -49,9 +49,10 @@ class _Reading(NamedTuple):
 def check_places(rows: Sequence[Row], labels: Labels) -> tuple[str, ...]:
     """A note if almost no box lies on an object of its image. Raises InputError if they would in another unit or form.
 
-    Of every image the best-scored rows are tried, whatever their category.
+    Of every image the best-scored rows are tried, whatever their category; of federated labels, those of categories
+    all of whose objects are labeled there.
     """
-    near = beside(rows, labels, most=PAIRS)
+    near = beside(_labeled(rows, labels), labels, most=PAIRS)
     tried, as_is = near.tried, _hit(near, near.boxes)
     if tried < ENOUGH or 2 * len(as_is) > tried:
         return ()
@@ -69,6 +70,20 @@ def check_places(rows: Sequence[Row], labels: Labels) -> tuple[str, ...]:
         f"of the {tried} best boxes of the results {count} lie on labeled objects: they may be of other images, or in "
         "another unit or size",
     )
+
+
+def _labeled(rows: Sequence[Row], labels: Labels) -> Sequence[Row]:
+    """Those of categories all of whose objects in the image are labeled."""
+    if (known := labels.federated) is None:
+        return rows
+    ids = np.array(labels.category_ids)
+
+    def pairs(images: np.ndarray, classes: np.ndarray) -> set[tuple[int, int]]:
+        return set(zip(labels.keys[images].tolist(), ids[classes].tolist(), strict=True))
+
+    stated = pairs(labels.owners, labels.classes) | pairs(*known.absent.T)
+    stated -= pairs(*known.partial.T)
+    return [row for row in rows if (row.get("image_id"), row.get("category_id")) in stated]
 
 
 def _is_clear(hit: np.ndarray, as_is: np.ndarray, tried: int) -> bool:
