@@ -108,7 +108,7 @@ def test_trainval_replaces_a_missing_train(tmp_path):
     assert sorted(part.split for part in open_parts(folder, format_of(folder))[0]) == ["trainval", "val"]
 
 
-@pytest.mark.parametrize(("name", "called"), [("training", "training"), ("default", "rest"), ("Train", "rest")])
+@pytest.mark.parametrize(("name", "called"), [("training", "training"), ("default", "rest"), ("Train", "Train")])
 def test_training_images_are_examined_whatever_the_name_of_their_set(tmp_path, name, called):
     folder = SOUND["voc"](tmp_path / "set")
     sets = folder / "ImageSets/Main"
