@@ -32,7 +32,7 @@ def test_what_a_package_states_is_read(tmp_path: Path) -> None:
     ],
 )
 def test_another_package_is_refused(tmp_path: Path, change: dict[str, bytes], reason: str) -> None:
-    with pytest.raises(InputError, match=rf"net\.pt2: it is no package .*{reason}.*bundle-altered"):
+    with pytest.raises(InputError, match=rf"net\.pt2: it is not a package .*{reason}.*bundle-altered"):
         read_info(write_package(tmp_path / "net.pt2", **change))
 
 
@@ -46,7 +46,7 @@ def test_an_archive_that_is_cut_off_or_none_is_refused(tmp_path: Path) -> None:
     path = write_package(tmp_path / "net.pt2")
     for content in (path.read_bytes()[:-30], b"", b"no archive"):
         path.write_bytes(content)
-        with pytest.raises(InputError, match=r"net\.pt2: it is no package .*bundle-altered"):
+        with pytest.raises(InputError, match=r"net\.pt2: it is not a package .*bundle-altered"):
             read_info(path)
 
 

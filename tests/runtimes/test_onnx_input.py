@@ -108,8 +108,8 @@ def test_the_pixels_without_a_batch_are_those_of_the_image(tmp_path: Path) -> No
 
 
 UNKNOWN: list[tuple[tuple[tuple[str, int, tuple[Any, ...]], ...], tuple[int, ...], str]] = [
-    ((), (1, 1, SIDE, SIDE), "images is no image of 3 channels"),
-    ((), (1, SIDE, SIDE), "images is no image of 3 channels"),
+    ((), (1, 1, SIDE, SIDE), "images is not an image of 3 channels"),
+    ((), (1, SIDE, SIDE), "images is not an image of 3 channels"),
     ((("anchors", TensorProto.FLOAT, (1, 9)),), (1, 3, SIDE, SIDE), "anchors tensor(float) [1, 9] is not known"),
     ((("mask", TensorProto.BOOL, (1, 8, 8)),), (1, 3, SIDE, SIDE), "mask tensor(bool) [1, 8, 8] is not known"),
     ((("shape", TensorProto.INT32, (1, 2)),), (1, 3, SIDE, SIDE), "shape tensor(int32) [1, 2] is not known"),

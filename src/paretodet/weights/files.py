@@ -224,8 +224,6 @@ def read(path: Path, format: str | None = None) -> WeightsFile:
 
     Raises WeightsError naming the supported formats, or what is wrong with the file.
     """
-    if path.is_dir():
-        raise WeightsError(f"{path}: is a folder; give the file in it that has the weights", "file-missing")
     if not path.is_file():
         raise WeightsError(f"{path}: {_absence(path)}", "file-missing")
     form = file_format(path) if format is None else named_format(format)
@@ -237,7 +235,7 @@ def _absence(path: Path) -> str:
     """Why it is no file, with the one that is meant if it is there."""
     if path.is_dir():
         inside = path / TRAINED
-        return f"a folder, its weights are {inside}" if inside.is_file() else "a folder, and no file of weights"
+        return f"is a folder; give {inside if inside.is_file() else 'the file in it that has the weights'}"
     index = path.with_name(f"{path.name}.index")  # TensorFlow calls a checkpoint by the name without it
     return "no such file" + (f"; a checkpoint of TensorFlow is given as {index}" if index.is_file() else "")
 
