@@ -104,7 +104,7 @@ def yolo() -> Detector:
     images = NetworkCandidate(detector_network(detector)).prepare([picture(YOLO.side)])
     draw(detector, calibrated(detector, lambda: detector(images), seed=0), seed=0)
     for layer in detector.heads[0].layers:  # type: ignore[union-attr]
-        layer.weight.mul_(SPREAD)
+        layer.weight.unflatten(0, (3, -1))[:, 4:].mul_(SPREAD)  # of three anchors; after their codes
         layer.bias.view(3, -1)[:, 4:].add_(CLASSES)
         layer.bias.view(3, -1)[:, 4].add_(OBJECTS - CLASSES)
     return detector
