@@ -28,7 +28,7 @@ def loud(tmp_path: Path) -> str:
         "def breaks():\n"
         "    return FunctionAdapter('leaves', lambda batch: sys.exit(0), fit=Stretch(height=32, width=32))\n"
     )
-    (tmp_path / "leaving_guest.py").write_text("raise SystemExit(0)\n")
+    (tmp_path / "exiting_guest.py").write_text("raise SystemExit(0)\n")
     return "loud_guest"
 
 
@@ -37,7 +37,7 @@ def test_what_a_candidate_prints_is_not_in_the_json(run: Run, loud: str) -> None
     assert code == 0 and len(json.loads(out)) > 5 and "detecting" in err
 
 
-@pytest.mark.parametrize("name", ["loud_guest:leave", "leaving_guest:make"])
+@pytest.mark.parametrize("name", ["loud_guest:leave", "exiting_guest:make"])
 def test_a_module_that_exits_is_not_without_faults(run: Run, loud: str, name: str) -> None:
     code, out, err = run("doctor", name, "--trust")
     assert code == 2 and out == "" and err.strip().endswith("[module-failed]")
