@@ -3,6 +3,7 @@
 import json
 import shutil
 import sys
+from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 from types import SimpleNamespace
@@ -21,7 +22,7 @@ from paretodet.config import CandidateConfig
 from paretodet.detectors.families import spec
 from paretodet.errors import InputError
 from paretodet.export import openvino_model, parity
-from paretodet.export.bundle import Bundle, TensorInfo
+from paretodet.export.bundle import Bundle, TensorInfo, write_manifest
 from paretodet.export.graph import GRAPH, exported_graph
 from paretodet.export.litert_target import LiteRtTarget
 from paretodet.export.onnx_target import OnnxTarget
@@ -114,6 +115,65 @@ def test_an_opened_bundle_detects_what_the_detector_detects(tiny: Bundle, weight
             pair = (parity.boxes_of(each, index) for each in (wanted, found))
             parity.add_image(comparison, *pair, image=image, name=str(index), tolerance=parity.Tolerance())
         assert comparison.is_equal(parity.Tolerance()) and comparison.detections > 5
+
+
+def calls_of(candidate: NetworkCandidate) -> list[int]:
+    """How many images each call of its program had; it grows."""
+    session: Any = candidate.session
+    program, calls = session.program, list[int]()
+
+    def counted(feed: dict[str, np.ndarray]) -> Any:
+        calls.append(len(feed["pixels"]))
+        return program(feed)
+
+    session.program = counted
+    return calls
+
+
+@pytest.mark.parametrize("to", ["onnx", "openvino"])
+def test_an_artifact_that_takes_any_number_of_images_computes_them_at_once(
+    weights: Path, photos: Path, tmp_path: Path, to: str
+) -> None:
+    if to == "openvino":
+        pytest.importorskip("openvino", reason="openvino is not installed: pip install 'paretodet[openvino]'")
+    bundle = write_bundle(str(weights), out=tmp_path / "any", images=photos, to=to, batch=None)
+    manifest = bundle.manifest
+    (pixels,) = (tensor for tensor in manifest.inputs if tensor.name == "pixels")
+    assert manifest.batch is None and isinstance(pixels.shape[0], str) and pixels.shape[1:] == (3, 96, 96)
+    assert (bundle.proof.verdict, bundle.proof.images) == ("passed", 5)
+    candidate, eager = open_candidate(str(bundle.folder)), open_candidate(str(weights))
+    assert isinstance(candidate, NetworkCandidate)
+    calls = calls_of(candidate)
+    for count in (1, 3, 2):
+        found, wanted = run(candidate, *IMAGES[:count]), run(eager, *IMAGES[:count])
+        torch.testing.assert_close(found.scores, wanted.scores, atol=1e-4, rtol=0)
+    assert calls == [1, 3, 2]
+
+
+@pytest.mark.full
+@pytest.mark.parametrize(
+    "name", ["ssd-mobilenet_v1-96", "ssd_tv-vgg16-300", "retinanet-resnet50-128", "fcos-resnet50-128"]
+)
+def test_every_one_stage_family_takes_any_number_of_images(name: str, photos: Path, tmp_path: Path) -> None:
+    weights = write_narrow(name, tmp_path / "narrow.safetensors")
+    bundle = write_bundle(str(weights), out=tmp_path / "any", images=photos, batch=None)
+    assert (bundle.manifest.batch, bundle.proof.verdict) == (None, "passed")
+
+
+@pytest.mark.parametrize(
+    ("name", "to"), [(TINY, "aotinductor"), ("faster_rcnn-mobilenet_v1-96-s16-p8", "onnx")], ids=["form", "stages"]
+)
+def test_what_takes_a_fixed_number_of_images_is_refused(name: str, to: str, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"^batch: .*\[option-value\]$"):
+        write_bundle(name, out=tmp_path / "any", fit="stretch", to=to, batch=None)
+    assert not (tmp_path / "any").exists()
+
+
+def test_a_bundle_that_states_any_number_has_an_artifact_that_takes_it(tiny: Bundle, tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(tiny.folder, tmp_path / "changed"))
+    write_manifest(folder, replace(tiny.manifest, batch=None))
+    with pytest.raises(InputError, match=r"takes .*\[bundle-altered\]$"):
+        open_candidate(str(folder))
 
 
 def test_a_bundle_runs_in_openvino(tiny: Bundle) -> None:
@@ -289,8 +349,8 @@ def test_a_failed_proof_names_the_first_layer_and_leaves_nothing(
 ) -> None:
     plain = OnnxTarget.write
 
-    def write(self: OnnxTarget, detector: Any, folder: Path, config: CandidateConfig) -> Any:
-        written = plain(self, detector, folder, config)
+    def write(self: OnnxTarget, detector: Any, folder: Path, config: CandidateConfig, batch: int) -> Any:
+        written = plain(self, detector, folder, config, batch)
         changed_weights(folder / written.artifact, layer)
         return written
 
@@ -310,8 +370,8 @@ def test_a_failed_proof_of_openvino_names_the_first_layer(
     pytest.importorskip("openvino", reason="openvino is not installed: pip install 'paretodet[openvino]'")
     layer, altered = "backbone.convs.4.conv", tmp_path / "altered.onnx"
 
-    def write(self: OpenVinoTarget, detector: Any, folder: Path, config: CandidateConfig) -> Written:
-        shutil.copyfile(exported_graph(detector, batch=config.batch).folder / GRAPH, altered)
+    def write(self: OpenVinoTarget, detector: Any, folder: Path, config: CandidateConfig, batch: int) -> Written:
+        shutil.copyfile(exported_graph(detector, batch=batch).folder / GRAPH, altered)
         changed_weights(altered, f"detector.{layer}")
         openvino_model.save(openvino_model.read(altered), folder / MODEL)
         return Written(artifact=MODEL, others=(WEIGHTS,))
@@ -368,7 +428,7 @@ def test_a_detector_of_two_stages_cannot_be_a_litert_file(tmp_path: Path) -> Non
     weights = write_narrow(FULL[1], tmp_path / "weights.safetensors")
     detector = open_candidate(str(weights)).session.module
     with pytest.raises(InputError, match=r"LiteRT .* lacks NonMaxSuppression.* --to onnx \[export-failed\]"):
-        LiteRtTarget().write(detector, tmp_path, CandidateConfig(name=FULL[1]))
+        LiteRtTarget().write(detector, tmp_path, CandidateConfig(name=FULL[1]), 1)
 
 
 def test_a_bundle_in_float32_keeps_what_was_published_of_its_weights(photos: Path, tmp_path: Path) -> None:
@@ -383,7 +443,7 @@ def test_the_proof_knows_the_lower_threshold_of_a_last_level() -> None:
     detector: Any = SimpleNamespace(spec=spec("retinanet-resnet50-128"))
     artifact: Any = SimpleNamespace(facts=lambda: SimpleNamespace(precision="fp32", runtime="web", runtime_settings=()))
     nothing: Any = None
-    task = exporting._Task(CandidateConfig(name="retinanet"), nothing, nothing, detector, print)
+    task = exporting._Task(CandidateConfig(name="retinanet"), nothing, nothing, detector, 1, print)
     pair = exporting._pair(task, nothing, artifact)
     assert (pair.threshold, pair.threshold_last) == (0.05, 0.0)
 

@@ -156,7 +156,7 @@ def detect(folder, photo, least=0.3):
     """Label, score and box (x1, y1, x2, y2 in pixels of the photo) of everything that scores more than `least`."""
     bundle = json.loads(Path(folder, "bundle.json").read_text("utf-8"))
     fit, size = bundle["fit"], np.array(photo.size)
-    if bundle["batch"] != 1:
+    if bundle["batch"] not in (None, 1):  # None: any number
         raise SystemExit("this example takes one photo at a time")
     resized, offset = layout(fit, *photo.size)
     canvas = Image.new("RGB", (bundle["width"], bundle["height"]), (fit.get("fill", 0),) * 3)

@@ -54,6 +54,7 @@ from paretodet.version import __version__
 ImageFiles = Path | str | Sequence[Path | str]
 NO_IMAGES = ProofImages((), (), "", "")
 IMAGES = 8  # photographs of a proof, where the user names none
+OPEN = 3  # images a call in the proof of an artifact that takes any number: the last call of 8 has another
 BOUNDS = {EXACT: 1e-3}  # of the difference of a layer's output, as a share of its largest value, by precision
 BOUND = 0.25  # of other precisions
 ROUNDING, ROUNDINGS = 2**-20, 6  # of weights, as a share of each; and how often, to find boxes that it decides
@@ -76,6 +77,7 @@ class _Task(NamedTuple):
     target: Target
     network: TorchNetwork
     detector: Detector
+    batch: int | None  # images a call; None: any number
     notify: Callable[[str], None]
 
 
@@ -84,6 +86,7 @@ def write_bundle(
     *,
     out: Path | str,
     to: str = "onnx",
+    batch: int | None = 1,
     images: ImageFiles | None = None,
     data: Path | str | None = None,
     split: str | None = None,
@@ -94,10 +97,11 @@ def write_bundle(
 ) -> Bundle:
     """Writes the detector of this name to the new folder `out`, as an artifact with the proof of its parity.
 
-    `to` is the form of the artifact. The proof runs it and the detector in eager PyTorch and float32 on `images`, a
-    folder or files, by default on photographs at hand, or on the labeled images of `data`, which measures its AP too.
-    `options` are fields of `CandidateConfig`: weights, precision, size, batch, fit, thresholds. `notify` receives
-    sentences for the user.
+    `to` is the form of the artifact, which takes `batch` images a call; None: any number, of "onnx" and "openvino" and
+    detectors of one stage. The proof runs it and the detector in eager PyTorch and float32 on `images`, a folder or
+    files, by default on photographs at hand, or on the labeled images of `data`, which measures its AP too. `options`
+    are fields of `CandidateConfig`: weights, precision, size, fit, thresholds. `notify` receives sentences for the
+    user.
 
     The bundle's folder is a name for `open`, `measure` and the other functions. Nothing is written if the proof fails;
     it may be undecided. Raises ValueError for a name or option that cannot be exported, MissingExtra if a library is
@@ -113,18 +117,18 @@ def write_bundle(
     check_inputs(images, data, split, image_root)
     folder, target = Path(out), target_of(to)
     chosen = {key: value for key, value in options.items() if value is not None}
-    config = CandidateConfig(name=check(str(name)), **chosen)
+    config = CandidateConfig(name=check(str(name)), batch=1 if batch is None else batch, **chosen)
     _check_exportable(config)
     target.check(config)
     _check_out(folder)
-    task = _task(config, target, notify)
+    task = _task(config, target, batch, notify)
     labels = read_ground_truth(data, split=split, images=image_root) if data else None
     shown = NO_IMAGES if labels else _proof_images(images, notify)
     report = ProgressReporter(task.network.name, "proof", len(labels.labels if labels else shown.images), on_progress)
     with writing.written_folder(folder) as temporary:
         on_progress(Progress(name=task.network.name, phase="export", done=0, total=1, left=None))
         with listening(report.report):
-            written = target.write(task.detector, temporary, config)
+            written = target.write(task.detector, temporary, config, batch)
         reference, artifact = _candidates(task, temporary / written.artifact)
         pair = _pair(task, reference, artifact)
         proof, comparison = prove(pair, shown, labels, on_image=report, notify=notify)
@@ -157,8 +161,8 @@ def _check_out(folder: Path) -> None:
     raise InputError(message, "output-name")
 
 
-def _task(config: CandidateConfig, target: Target, notify: Callable[[str], None]) -> _Task:
-    """Loads the network. Raises InputError if it has no fixed canvas."""
+def _task(config: CandidateConfig, target: Target, batch: int | None, notify: Callable[[str], None]) -> _Task:
+    """Loads the network. Raises InputError if it has no fixed canvas, or none of so many images."""
     config = resolved(config)
     source = source_of(config.name)
     source.check_options(config)
@@ -170,10 +174,12 @@ def _task(config: CandidateConfig, target: Target, notify: Callable[[str], None]
             "give --fit letterbox or stretch"
         )
         raise InputError(message, "export-failed")
+    if batch is None:
+        target.check_any_number(loaded.module)
     if config.weights is None:
         notify("The weights are random: the artifact can be measured, and what it detects means nothing.")
     network = replace(loaded, name=source.display_name(config))
-    return _Task(config, target, network, loaded.module, notify)
+    return _Task(config, target, network, loaded.module, batch, notify)
 
 
 def _proof_images(images: ImageFiles | None, notify: Callable[[str], None]) -> ProofImages:
@@ -197,7 +203,7 @@ def _candidates(task: _Task, path: Path) -> tuple[NetworkCandidate, NetworkCandi
         labels=task.network.labels,
         fit=task.network.fit,
         path=path,
-        batch=task.config.batch,
+        batch=task.batch,
         describe=task.network.describe,
         identity={},
         spec=task.network.spec,
@@ -224,7 +230,7 @@ def _pair(task: _Task, reference: NetworkCandidate, artifact: NetworkCandidate) 
         artifact=artifact,
         precision=facts.precision,
         runtime=" ".join((facts.runtime, dict(facts.runtime_settings).get("version", ""))).strip(),
-        batch=task.config.batch,
+        batch=task.batch or OPEN,
         threshold=_finite(select.threshold),
         threshold_last=select.threshold_last,
         is_trained=task.config.weights is not None,
@@ -285,7 +291,7 @@ def _manifest(
         outputs=tuple(_tensor(port, meanings) for port in program.outputs),
         height=height,
         width=width,
-        batch=task.config.batch,
+        batch=task.batch,
         fit=fit_to_json(fit),
         labels=task.network.labels,
         score=_finite(select.threshold),

@@ -71,14 +71,14 @@ class OnnxNetwork:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class ArtifactNetwork:
-    """A detector as a file of fixed batch and canvas; a detector of ours returns the fields of Detections."""
+    """A detector as a file of fixed canvas; a detector of ours returns the fields of Detections."""
 
     form: str  # of its target, as "onnx-bundle", or of its file
     name: str
     labels: Labels
     fit: ResizePolicy
     path: Path
-    batch: int  # images a call
+    batch: int | None  # images a call; None: any number
     describe: Callable[[], ModelInfo]
     identity: Mapping[str, Any]
     score: float | None = None  # detections that score no more are dropped, beside those that the artifact drops

@@ -59,4 +59,4 @@ def assert_two_stages_refused(target: Target, folder: Path, title: str) -> None:
     candidate = open_candidate(str(write_narrow(TWO_STAGES, folder / "weights.safetensors")))
     assert isinstance(candidate, NetworkCandidate) and isinstance(detector := candidate.session.module, Detector)
     with pytest.raises(InputError, match=rf"{title} cannot run .*between its 2 stages.* --to onnx \[export-failed\]"):
-        target.write(detector, folder, CandidateConfig(name=TWO_STAGES))
+        target.write(detector, folder, CandidateConfig(name=TWO_STAGES), 1)

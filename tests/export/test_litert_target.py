@@ -73,10 +73,10 @@ def changed_weights(layer: int) -> Callable[..., Any]:
     """`LiteRtTarget.write` with other weights in one layer."""
     write = LiteRtTarget.write
 
-    def changed(self: LiteRtTarget, detector: Detector, folder: Path, config: CandidateConfig) -> Any:
+    def changed(self: LiteRtTarget, detector: Detector, folder: Path, config: CandidateConfig, batch: int) -> Any:
         from ai_edge_litert.tools import flatbuffer_utils
 
-        written = write(self, detector, folder, config)
+        written = write(self, detector, folder, config, batch)
         model = flatbuffer_utils.read_model(folder / written.artifact)
         tensors = model.subgraphs[0].tensors
         buffer = model.buffers[tensors[_layers(model)[layer].inputs[1]].buffer]

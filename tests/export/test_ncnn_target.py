@@ -141,7 +141,7 @@ def test_a_conversion_that_fails_is_one_sentence(tmp_path: Path, monkeypatch: py
     monkeypatch.setattr(ncnn, "convert", convert)
     detector = build(spec(TINY))
     with pytest.raises(InputError, match=r"^to: ncnn cannot take yolo.* whole \(.*aten::roll.*\[export-failed\]"):
-        NcnnTarget().write(detector, tmp_path, CandidateConfig(name=TINY))
+        NcnnTarget().write(detector, tmp_path, CandidateConfig(name=TINY), 1)
 
 
 GOOD = "7767517\n1 1\nInput in0 0 1 in0\n"
@@ -208,5 +208,5 @@ def test_a_cache_that_cannot_be_written_is_not_a_fault_of_the_detector(
 
     monkeypatch.setattr("paretodet.export.ncnn_target.converted", fail)
     with pytest.raises(InputError) as refused:
-        NcnnTarget().write(build(spec(TINY)), tmp_path, CandidateConfig(name=TINY))
+        NcnnTarget().write(build(spec(TINY)), tmp_path, CandidateConfig(name=TINY), 1)
     assert str(refused.value) == "cache: full [output-unwritable]"

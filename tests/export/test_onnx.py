@@ -115,6 +115,31 @@ def test_suppression_of_a_labeled_list_keeps_the_same():
     assert_equal_under_onnx(calls, boxes, scores[..., 0], labels)
 
 
+@pytest.mark.parametrize("form", ["dense", "one a class", "labeled", "one class"])
+def test_suppression_keeps_the_same_for_any_number_of_images(form):
+    boxes, scores = scored(3, 60, 1 if form in ("labeled", "one class") else 3)
+    inputs = [boxes, scores, torch.tensor([[30.0, 25.0], [12.0, 60.0], [60.0, 60.0]])]
+    if form == "one a class":
+        inputs[0] = boxes[:, :, None] + torch.arange(3.0)[:, None]
+    if form == "labeled":
+        inputs[1:2] = [scores[..., 0], torch.randint(0, 5, (3, 60))]
+    names = ("boxes", "scores", "labels", "sizes") if form == "labeled" else ("boxes", "scores", "sizes")
+
+    def call(*values, **limits):
+        return nms(**dict(zip(names, values, strict=True)), **limits)
+
+    calls = [partial(call, **limits) for limits in (DENSE[0], DENSE[2], DENSE[4], CUT[1])]
+    side = {0: torch.export.Dim("batch")}
+    made = torch.export.export(Calls(calls), tuple(each[:2] for each in inputs), dynamic_shapes=((side,) * len(names),))
+    program = torch.onnx.export(made, dynamo=True, custom_translation_table=lowerings.TABLE, verbose=False)
+    session = onnxruntime.InferenceSession(program.model_proto.SerializeToString(), providers=["CPUExecutionProvider"])
+    for count in (1, 3):
+        some = [each[:count] for each in inputs]
+        feed = {item.name: value.numpy() for item, value in zip(session.get_inputs(), some, strict=True)}
+        for number, (function, found) in enumerate(zip(calls, session.run(None, feed), strict=True)):
+            assert torch.equal(torch.from_numpy(found), function(*some)), (count, number)
+
+
 def test_suppression_of_one_class_keeps_the_same():
     boxes, scores = scored(1, 80, 1)
     limited = partial(nms, overlap=0.4, keep=10, candidates_per_class=20)

@@ -80,8 +80,8 @@ def changed_weights(name: str) -> Callable[..., Any]:
     """`TorchTarget.write` with another weight."""
     write = TorchTarget.write
 
-    def changed(self: TorchTarget, detector: Detector, folder: Path, config: CandidateConfig) -> Any:
-        written = write(self, detector, folder, config)
+    def changed(self: TorchTarget, detector: Detector, folder: Path, config: CandidateConfig, batch: int) -> Any:
+        written = write(self, detector, folder, config, batch)
         program = pt2.load(folder / written.artifact)
         program.state_dict[name].mul_(1.5)
         pt2.save(program, folder / written.artifact)

@@ -17,7 +17,7 @@ export async function open(folder) {
   if (!answer.ok) throw new Error(`the folder ${folder} holds no bundle.json`);
   const bundle = await answer.json();
   if (bundle.target !== "onnx") throw new Error(`the bundle is of ${bundle.target}: export it again with --to onnx`);
-  if (bundle.batch !== 1) throw new Error("this example takes one photo at a time");
+  if (![null, 1].includes(bundle.batch)) throw new Error("this example takes one photo at a time");
   return { bundle, session: await ort.InferenceSession.create(`${folder}/${bundle.artifact}`) };
 }
 

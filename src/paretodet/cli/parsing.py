@@ -33,12 +33,9 @@ def size(text: str | None) -> tuple[int, int] | None:
     return found[0] if found else None
 
 
-def batch(text: str) -> int:
-    """ "4" -> 4. Raises InputError for anything but an integer of at least 1."""
-    if text == "dynamic":
-        message = "batch: an artifact takes a fixed number of images a call; export one bundle for each --batch"
-        raise InputError(message, "option-value")
-    return _positive(text, "batch")
+def batch(text: str) -> int | None:
+    """ "4" -> 4, "dynamic" -> None. Raises InputError for anything but these and integers of at least 1."""
+    return None if text == "dynamic" else _positive(text, "batch")
 
 
 def words(text: str | None) -> tuple[str, ...]:

@@ -30,9 +30,9 @@ class AotInductorTarget(Target):
         for require in (require_torch, require_compiler):
             require(f"export --to {self.name}")
 
-    def write(self, detector: Detector, folder: Path, config: CandidateConfig) -> Written:
+    def write(self, detector: Detector, folder: Path, config: CandidateConfig, batch: int | None) -> Written:
         form = AOTINDUCTOR[config.precision or "fp32"]
-        entry = exported_graph(detector, batch=config.batch, form=form)
+        entry = exported_graph(detector, batch=batch, form=form)
         shutil.copyfile(entry.folder / form, folder / ARTIFACT)
         return Written(artifact=ARTIFACT)
 

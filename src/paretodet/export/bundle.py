@@ -89,7 +89,7 @@ class Manifest:
     outputs: tuple[TensorInfo, ...]
     height: Side  # of the canvas, px
     width: Side
-    batch: Annotated[int, Limits(ge=1, le=2**16)]  # images a call
+    batch: Annotated[int, Limits(ge=1, le=2**16)] | None  # images a call; None: any number
     fit: dict[str, str | int]  # how an image is brought to the canvas: `kind`, one of FITS, and its fields
     labels: Annotated[tuple[str | None, ...], Limits(min_length=1)]  # None: an unused slot
     score: Finite | None  # detections that score no more are dropped; None: none are

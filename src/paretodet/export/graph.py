@@ -39,9 +39,10 @@ _LIBRARIES = {
 }
 
 
-def exported_graph(detector: Detector, *, batch: int, form: str = GRAPH) -> Entry:
+def exported_graph(detector: Detector, *, batch: int | None, form: str = GRAPH) -> Entry:
     """The folder with the detector's graph: fixed batch and canvas, batch norms folded, float32.
 
+    With `batch` None, which GRAPH has for detectors of one stage, the number of images is open.
     `form` is GRAPH, the file of that name with the whole detector as ONNX; PTE, TFLITE, TORCHSCRIPT or one of PT2, the
     same up to its suppression (`export.unselected`) for ExecuTorch, LiteRT, ncnn or torch, PT2 in its precision; or the
     detector's parts (`export.parts`) as ONNX_PARTS, TORCHSCRIPT_PARTS, PTE_PARTS or TFLITE_PARTS. PT2_WHOLE and
@@ -74,7 +75,7 @@ def state_hash(detector: Detector) -> str:
     return digest.hexdigest()
 
 
-def _export(detector: Detector, folder: Path, form: str, batch: int) -> None:
+def _export(detector: Detector, folder: Path, form: str, batch: int | None) -> None:
     report(f"exports {form}")
     with TemporaryDirectory() as name:
         source = Path(name)
@@ -89,11 +90,17 @@ def _export(detector: Detector, folder: Path, form: str, batch: int) -> None:
             raise InputError(message, "export-failed") from None
 
 
-def write_graph(source: Path, folder: Path, form: str, batch: int) -> None:
+def write_graph(source: Path, folder: Path, form: str, batch: int | None) -> None:
     """Writes the graph, of this form, of the detector whose spec and weights are in the folder `source`."""
     whole = Detector(from_json((source / _SPEC).read_text(encoding="utf-8"))).eval()
     safe.load(whole, source / _WEIGHTS)
     detector = cast(Detector, fold_norms(whole))
+    if form == GRAPH:
+        from paretodet.export.onnx import to_onnx
+
+        to_onnx(detector, folder / GRAPH, batch=batch)
+        return None
+    assert batch is not None
     if form in (TORCHSCRIPT_PARTS, TORCHSCRIPT):
         from paretodet.export.torchscript import parts_to_torchscript, unselected_to_torchscript
 
@@ -124,9 +131,6 @@ def write_graph(source: Path, folder: Path, form: str, batch: int) -> None:
         if form == TFLITE_PARTS:
             return parts_to_litert(detector, folder, batch=batch)
         return unselected_to_litert(detector, folder / TFLITE, batch=batch)
-    from paretodet.export.onnx import parts_to_onnx, to_onnx
+    from paretodet.export.onnx import parts_to_onnx
 
-    if form == ONNX_PARTS:
-        return parts_to_onnx(detector, folder, batch=batch)
-    to_onnx(detector, folder / GRAPH, batch=batch)
-    return None
+    return parts_to_onnx(detector, folder, batch=batch)

@@ -1,7 +1,8 @@
 """ONNX translations of operators that `torch.onnx.export` does not translate, or not well.
 
 Functions over opset 18 that are called once for every node of the exported graph, with ONNX values in place of
-tensors. Shapes are those of the exported example; only the number of labels is determined when the file runs.
+tensors. Shapes are those of the exported example; only the number of labels is determined when the file runs, and in
+suppression that of the images, if it is open.
 """
 
 import math
@@ -49,39 +50,48 @@ def nms(
     rows, planes, back = _planes(boxes, scores, labels if class_aware else None, apart=several and class_aware)
     if candidates_per_class is not None and candidates_per_class < scores.shape[1]:
         planes = _written(planes, *op.TopK(planes, _whole(candidates_per_class), axis=-1, sorted=0))
-    inside = None if sizes is None else _inside(rows, sizes, scores.shape[0])
+    count = math.prod(scores.shape[1:])
+    each = count if len(boxes.shape) > 3 or not (several and class_aware) else scores.shape[1]
+    inside = None if sizes is None else _inside(rows, sizes, each)
     limit = _plane_limit(keep, keep_per_class, inside)
     kept = op.NonMaxSuppression(_upright(rows), planes, limit, _number([overlap]), _number([_floor(threshold)]))
     field = op.ScatterND(_empty(planes), kept, op.GatherND(planes, kept))
     if inside is not None:
         field = op.Where(inside, field, _number(-math.inf))
-    return _best(op.Reshape(back(field), _whole(scores.shape[0], -1)), math.prod(scores.shape[1:]), keep)
+    return _best(op.Reshape(back(field), _whole(_images(scores), count)), count, keep)
+
+
+def _images(values: Value) -> int:
+    """The number of images as a side of a new shape, the only one that may be open; -1 if it is."""
+    count = values.shape[0]
+    return count if isinstance(count, int) else -1
 
 
 def _planes(
     boxes: Value, scores: Value, labels: Value | None, apart: bool
 ) -> tuple[Value, Value, Callable[[Value], Value]]:
     """Boxes [P, N, 4], scores [P, L, N], and a function from a field [P, L, N] back to the order of `scores`."""
-    shape = (*scores.shape, 1)
-    batch, count, classes = shape[:3]
+    count, classes = (*scores.shape, 1)[1:3]
+    batch = _images(scores)
+    planes_of = batch * classes if batch > 0 else -1
     if labels is not None:
         return boxes, _by_label(scores, labels), lambda field: op.ReduceMax(field, _whole(1), keepdims=0)
     if not apart:
-        rows = boxes if len(boxes.shape) == len(shape) or classes == 1 else _repeated(boxes, classes)
+        rows = boxes if len(boxes.shape) == len(scores.shape) + 1 or classes == 1 else _repeated(boxes, classes)
         flat = op.Reshape(scores, _whole(batch, 1, count * classes))
         return op.Reshape(rows, _whole(batch, count * classes, 4)), flat, lambda field: field
     planes = op.Transpose(scores, perm=[0, 2, 1])
     if len(boxes.shape) == 3:
         return boxes, planes, lambda field: op.Transpose(field, perm=[0, 2, 1])
-    rows = op.Reshape(op.Transpose(boxes, perm=[0, 2, 1, 3]), _whole(batch * classes, count, 4))
-    alone = op.Reshape(planes, _whole(batch * classes, 1, count))
+    rows = op.Reshape(op.Transpose(boxes, perm=[0, 2, 1, 3]), _whole(planes_of, count, 4))
+    alone = op.Reshape(planes, _whole(planes_of, 1, count))
     return rows, alone, lambda field: op.Transpose(op.Reshape(field, _whole(batch, classes, count)), perm=[0, 2, 1])
 
 
-def _inside(rows: Value, sizes: Value, batch: int) -> Value:
-    """Whether boxes [P, N, 4] overlap their image: [P, 1, N]."""
+def _inside(rows: Value, sizes: Value, each: int) -> Value:
+    """Whether boxes [P, N, 4], of every image so many, overlap their image: [P, 1, N]."""
     limits = op.Unsqueeze(op.Gather(sizes, _whole(1, 0), axis=1), _whole(1))
-    low, high = op.Split(op.Reshape(rows, _whole(batch, -1, 4)), num_outputs=2, axis=-1)
+    low, high = op.Split(op.Reshape(rows, _whole(-1, each, 4)), num_outputs=2, axis=-1)
     side = op.ReduceMin(op.Sub(op.Min(high, limits), op.Max(low, _number(0.0))), _whole(-1), keepdims=0)
     planes = op.Shape(rows, start=0, end=1)
     return op.Reshape(op.Greater(side, _number(0.0)), op.Concat(planes, _whole(1, -1), axis=0))

@@ -51,7 +51,7 @@ class NcnnTarget(Target):
             message = f"batch: got {config.batch}, --to ncnn writes artifacts for one image a call"
             raise InputError(message, "option-value")
 
-    def write(self, detector: Detector, folder: Path, config: CandidateConfig) -> Written:
+    def write(self, detector: Detector, folder: Path, config: CandidateConfig, batch: int | None) -> Written:
         check_one_stage(detector.spec, "ncnn")
         try:
             entry = converted(detector, TORCHSCRIPT)

@@ -1,6 +1,7 @@
 """Export of a detector to ONNX."""
 
 import logging
+import re
 import warnings
 from ast import literal_eval
 from collections.abc import Iterator, Mapping, Sequence
@@ -26,41 +27,58 @@ INPUTS = ("pixels", "sizes")
 SCOPES = "pkg.torch.onnx.name_scopes"  # metadata of a node: the modules that it comes from, outermost first
 OUTPUTS = ("boxes", "scores", "labels", "masks")
 WHOLE = {"detector": ""}  # the path of a whole detector in itself
+MAX_BATCH = 2**16  # images a call, where their number is open
 FUSED = ("BatchNormalization", "Relu", "Clip", "LeakyRelu")  # what runtimes fuse into the convolution before it
 
 
-def exported(detector: Detector, batch: int = 1, *, strict: bool = False) -> torch.export.ExportedProgram:
+def exported(detector: Detector, batch: int | None = 1, *, strict: bool = False) -> torch.export.ExportedProgram:
     """The detector exported: a program of `pixels` uint8 and `sizes`, for its spec's canvas.
 
+    With `batch` None it takes any number of images, which only detectors of one stage can.
     With `strict` torch reads the code instead of running it: the same operators, in twice to three times the time.
     """
-    example = blank(batch, (detector.spec.height, detector.spec.width), detector.mean.device)
+    example = blank(batch or 2, (detector.spec.height, detector.spec.width), detector.mean.device)
+    open_side = {0: torch.export.Dim("batch", max=MAX_BATCH)}
+    open_sides = None if batch else (open_side, open_side)
     with torch.no_grad():
-        return torch.export.export(TensorModule(detector), tuple(example), strict=strict)
+        return torch.export.export(TensorModule(detector), tuple(example), dynamic_shapes=open_sides, strict=strict)
 
 
 def to_onnx(
     detector: Detector,
     path: Path | None = None,
     *,
-    batch: int = 1,
+    batch: int | None = 1,
     program: torch.export.ExportedProgram | None = None,
 ) -> torch.onnx.ONNXProgram:
     """The detector as an ONNX program, also written to `path`. `program` is the result of `exported`, if available.
 
     Inputs: `pixels` [batch, 3, height, width] uint8 RGB and `sizes` [batch, 2] float32, true (height, width) inside
-    the canvas. Outputs: `boxes`, `scores`, `labels` (and `masks`) as in `Detections`. The file's metadata contains
+    the canvas; with `batch` None their first side is open. Outputs: `boxes`, `scores`, `labels` (and `masks`) as in
+    `Detections`. The file's metadata contains
     the spec. Raises torch.onnx.errors.OnnxExporterError if an operator cannot be translated.
     """
     program = exported(detector, batch) if program is None else program
     onnx_program = _translated(program, INPUTS, OUTPUTS[: len(program.graph_signature.user_outputs)])
     _remove_traces(onnx_program)
+    if batch is None:
+        _name_batch(onnx_program.model.graph)
     onnx_program.model.metadata_props["paretodet.spec"] = to_json(detector.spec)
     _name_nodes(onnx_program.model.graph)
     if path is not None:
         with written(path) as temporary:
             onnx_program.save(temporary, external_data=False)
     return onnx_program
+
+
+def _name_batch(graph: Any) -> None:
+    """Calls the open number of images `batch`, wherever a shape has it: torch numbers open sides."""
+    values = [*graph.inputs, *(value for node in graph.all_nodes() for value in node.outputs)]
+    named = re.compile(rf"\b{graph.inputs[0].shape[0].value}\b")
+    for value in values:
+        for axis, side in enumerate(value.shape or ()):
+            if not isinstance(side, int) and side.value:
+                value.shape[axis] = named.sub("batch", side.value)
 
 
 def _remove_traces(program: torch.onnx.ONNXProgram) -> None:

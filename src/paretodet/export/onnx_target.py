@@ -33,12 +33,13 @@ class OnnxTarget(Target):
     extras: ClassVar[str] = "onnx,onnxruntime"
     quantizer: ClassVar[Quantizer | None] = OnnxInt8()
     shows_layers: ClassVar[bool] = True
+    takes_any_number: ClassVar[bool] = True
 
-    def write(self, detector: Detector, folder: Path, config: CandidateConfig) -> Written:
-        entry = exported_graph(detector, batch=config.batch)
+    def write(self, detector: Detector, folder: Path, config: CandidateConfig, batch: int | None) -> Written:
+        entry = exported_graph(detector, batch=batch)
         path = entry.folder / GRAPH
         if images := self.calibration(config):
-            made = quantized_detector(OnnxInt8(), images, exported=entry, fit=detector.spec.fit, batch=config.batch)
+            made = quantized_detector(OnnxInt8(), images, exported=entry, fit=detector.spec.fit, batch=batch or 1)
             path = made.folder / OnnxInt8.artifact
         shutil.copyfile(path, folder / GRAPH)
         return Written(artifact=GRAPH)

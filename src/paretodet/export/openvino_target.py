@@ -36,11 +36,12 @@ class OpenVinoTarget(Target):
     extras: ClassVar[str] = "onnx,openvino"
     quantizer: ClassVar[Quantizer | None] = OpenVinoInt8()
     shows_layers: ClassVar[bool] = True
+    takes_any_number: ClassVar[bool] = True
 
-    def write(self, detector: Detector, folder: Path, config: CandidateConfig) -> Written:
-        entry = exported_graph(detector, batch=config.batch)
+    def write(self, detector: Detector, folder: Path, config: CandidateConfig, batch: int | None) -> Written:
+        entry = exported_graph(detector, batch=batch)
         if images := self.calibration(config):
-            made = quantized_detector(OpenVinoInt8(), images, exported=entry, fit=detector.spec.fit, batch=config.batch)
+            made = quantized_detector(OpenVinoInt8(), images, exported=entry, fit=detector.spec.fit, batch=batch or 1)
             written = made.folder / OpenVinoInt8.artifact
             shutil.copyfile(written, folder / MODEL)
             shutil.copyfile(written.with_suffix(".bin"), folder / WEIGHTS)

@@ -23,11 +23,11 @@ class ProgramTarget(Target):
     quantizer: ClassVar[ProgramQuantizer]  # writes a file of the same name
     meanings: ClassVar[Mapping[str, str]] = MEANINGS
 
-    def write(self, detector: Detector, folder: Path, config: CandidateConfig) -> Written:
+    def write(self, detector: Detector, folder: Path, config: CandidateConfig, batch: int | None) -> Written:
         check_one_stage(detector.spec, self.title)
         if images := self.calibration(config):
-            entry = quantized_unselected(self.quantizer, images, detector, batch=config.batch)
+            entry = quantized_unselected(self.quantizer, images, detector, batch=batch or 1)
         else:
-            entry = exported_graph(detector, batch=config.batch, form=self.file)
+            entry = exported_graph(detector, batch=batch, form=self.file)
         shutil.copyfile(entry.folder / self.file, folder / self.file)
         return Written(artifact=self.file)

@@ -36,6 +36,7 @@ class Target(ABC):
     quantizer: ClassVar[Quantizer | None] = None  # of targets that have int8
     is_native: ClassVar[bool] = False  # whether loading it runs code of its author
     shows_layers: ClassVar[bool] = False  # whether it has `layers`
+    takes_any_number: ClassVar[bool] = False  # of images, where the detector has one stage
     meanings: ClassVar[Mapping[str, str]] = {}  # of its tensors, by name, where they are not those of a whole detector
 
     @property
@@ -59,9 +60,19 @@ class Target(ABC):
         """The images that int8 is calibrated on; None of other precisions. Raises InputError if there are none."""
         return calibration_images(config.calibration) if config.precision == CALIBRATED else None
 
+    def check_any_number(self, detector: Detector) -> None:
+        """Raises InputError if its artifacts of this detector take a fixed number of images."""
+        if not self.takes_any_number:
+            message = f"batch: --to {self.name} writes artifacts for a fixed number of images a call; give --batch N"
+            raise InputError(message, "option-value")
+        if len(detector.spec.stages) > 1:
+            message = f"batch: {detector.spec.name} has two stages or more, which take a fixed number; give --batch N"
+            raise InputError(message, "option-value")
+
     @abstractmethod
-    def write(self, detector: Detector, folder: Path, config: CandidateConfig) -> Written:
-        """Writes the artifact of a detector, for `config.batch` images of its canvas and `config.precision`.
+    def write(self, detector: Detector, folder: Path, config: CandidateConfig, batch: int | None) -> Written:
+        """Writes the artifact of a detector, for `batch` images of its canvas (None: any number) and
+        `config.precision`.
 
         Inputs are `pixels` and `sizes`, outputs `boxes`, `scores`, `labels` and, if it predicts any, `masks`, unless
         the form states others. Raises ValueError if the detector cannot be written in this form.

@@ -37,10 +37,10 @@ class TorchTarget(Target):
     shows_layers: ClassVar[bool] = True
     meanings: ClassVar[Mapping[str, str]] = MEANINGS
 
-    def write(self, detector: Detector, folder: Path, config: CandidateConfig) -> Written:
+    def write(self, detector: Detector, folder: Path, config: CandidateConfig, batch: int | None) -> Written:
         check_one_stage(detector.spec, "torch.export")
         form = PT2[config.precision or "fp32"]
-        entry = exported_graph(detector, batch=config.batch, form=form)
+        entry = exported_graph(detector, batch=batch, form=form)
         shutil.copyfile(entry.folder / form, folder / ARTIFACT)
         return Written(artifact=ARTIFACT)
 

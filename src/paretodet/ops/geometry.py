@@ -18,7 +18,7 @@ def from_center(center: Tensor, size: Tensor) -> Tensor:
 def clip(boxes: Tensor, sizes: Tensor) -> Tensor:
     """boxes [B, ..., 4] clipped to their images; sizes [B, 2] = (height, width), px."""
     limits = sizes.flip(-1).repeat(1, 2).to(boxes.dtype)
-    limits = limits.view(len(sizes), *[1] * (boxes.dim() - 2), 4)
+    limits = limits.view(sizes.shape[0], *[1] * (boxes.dim() - 2), 4)
     return torch.minimum(boxes.clamp(min=0), limits)
 
 

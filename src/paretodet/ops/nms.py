@@ -50,8 +50,8 @@ def nms(
     Raises ValueError for shapes that do not fit, or limits out of range.
     """
     _check_shapes(boxes, scores, labels)
-    if sizes is not None and tuple(sizes.shape) != (len(scores), 2):
-        raise ValueError(f"sizes: got shape {tuple(sizes.shape)}, allowed {(len(scores), 2)}")
+    if sizes is not None and tuple(sizes.shape) != (scores.shape[0], 2):  # `len` fixes the number in an export
+        raise ValueError(f"sizes: got shape {tuple(sizes.shape)}, allowed {(scores.shape[0], 2)}")
     _check_counts(keep=keep, candidates_per_class=candidates_per_class, keep_per_class=keep_per_class)
     if not 0 <= overlap <= 1:
         raise ValueError(f"overlap: got {overlap}, allowed 0..1")

@@ -21,7 +21,7 @@ def top(values: Tensor, count: int) -> Tensor:
     if total < MANY or members < 2:
         return values.topk(count).indices
     groups = total // members
-    whole = values[:, : groups * members].view(len(values), members, groups)
+    whole = values[:, : groups * members].view(values.shape[0], members, groups)
     best = whole.amax(1).topk(count, sorted=False).indices
     inside = whole.gather(2, best[:, None].expand(-1, members, -1)).flatten(1)
     rest = values[:, groups * members :]

@@ -110,7 +110,7 @@ class AndroidDevice:
         for name in request.names:
             config = CandidateConfig(name=name, threads=request.options.get("threads"))
             bundle = read_manifest(Path(name))
-            job = config.to_json() | {"batch": bundle.manifest.batch, "runtime": RUNTIME}
+            job = config.to_json() | {"batch": bundle.manifest.batch or 1, "runtime": RUNTIME}
             if (key := job_key(bundle.manifest.name, job)) not in done:
                 done.add(key)
                 row = self._row(program, bundle, config, job, request.plan.processes, run)
@@ -130,7 +130,7 @@ class AndroidDevice:
             "weights": manifest.weights,
             "runtime": RUNTIME,
             "precision": manifest.precision,
-            "batch": manifest.batch,
+            "batch": manifest.batch or 1,
             "threads": config.threads,
             "load": manifest.load,
             "parameters": manifest.counts.parameters,

@@ -3,6 +3,8 @@
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from paretodet.report.formats import plural
+
 if TYPE_CHECKING:
     from paretodet.export.bundle import Bundle
     from paretodet.export.proof import Proof
@@ -11,10 +13,11 @@ if TYPE_CHECKING:
 def bundle_lines(bundle: "Bundle") -> Iterator[str]:
     """What was written, and what it takes."""
     manifest = bundle.manifest
+    images = plural(manifest.batch, "image") if manifest.batch else "any number of images"
     size = sum(entry.bytes for entry in manifest.files.values()) / 1e6
     yield (
         f"{bundle.folder}: {manifest.name} as {manifest.target}, {manifest.precision}, {size:.1f} MB, "
-        f"{manifest.height}x{manifest.width}, {manifest.batch} image{'s' if manifest.batch > 1 else ''} a call."
+        f"{manifest.height}x{manifest.width}, {images} a call."
     )
 
 

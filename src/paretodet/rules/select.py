@@ -129,7 +129,7 @@ class PostProcess:
         count = scores[0].numel()
         if self.candidates is not None and self.candidates < count:
             return top(scores.flatten(1), self.candidates)
-        return torch.arange(count, device=scores.device).expand(len(scores), -1) if self.within == "level" else None
+        return torch.arange(count, device=scores.device).expand(scores.shape[0], -1) if self.within == "level" else None
 
     def _nms(self, boxes: Tensor, scores: Tensor, labels: Tensor | None, sizes: Tensor | None) -> Tensor:
         return nms(

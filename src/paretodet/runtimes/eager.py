@@ -53,7 +53,7 @@ class Eager(Runtime):
         if isinstance(network, ArtifactNetwork):
             if self.device != "cpu":
                 raise InputError(f"device: got {self.device!r}, a bundle of torch runs on cpu", "option-unsupported")
-            return UnselectedSession(network, replace(self, batch=network.batch), ExportedDetector)
+            return UnselectedSession(network, replace(self, batch=network.batch or self.batch), ExportedDetector)
         assert isinstance(network, TorchNetwork)
         return EagerSession(network, self)
 

@@ -50,7 +50,7 @@ class ExecuTorch(PartsRuntime):
         if not isinstance(network, ArtifactNetwork):
             return super().build(network)
         self.require(network.form)
-        return UnselectedSession(network, replace(self, batch=network.batch), self.load)
+        return UnselectedSession(network, replace(self, batch=network.batch or self.batch), self.load)
 
     def export(self, detector: Detector) -> Entry:
         return exported_graph(detector, batch=self.batch, form=PTE_PARTS)

@@ -119,7 +119,7 @@ class GraphRuntime(Runtime):
     def build(self, network: Network) -> "FileSession | ExportedSession":
         self.require(network.form)
         if isinstance(network, ArtifactNetwork):
-            return ArtifactSession(network, replace(self, batch=network.batch))
+            return ArtifactSession(network, replace(self, batch=network.batch or self.batch))
         self.require_quantizer(",".join(("onnx", *self.libraries)))
         return FileSession(network, self) if isinstance(network, OnnxNetwork) else ExportedSession(network, self)
 
@@ -210,10 +210,12 @@ class ExportedSession(_GraphSession):
     Raises ValueError for other modules, and for a canvas that follows the shape of each image.
     """
 
+    batch: int | None  # images a call; None: any number
+
     def __init__(self, network: TorchNetwork, runtime: GraphRuntime) -> None:
         runtime.check(network)
         assert isinstance(network.module, Detector)
-        self.fit = network.fit
+        self.fit, self.batch = network.fit, runtime.batch
         entry = exported_graph(network.module, batch=runtime.batch, form=runtime.graph)
         path, self.export_ms, self.made_ms = entry.folder / runtime.graph, 1000 * entry.seconds, 1000 * entry.spent
         if runtime.precision == CALIBRATED:
@@ -223,16 +225,21 @@ class ExportedSession(_GraphSession):
         super().__init__(runtime, path)
 
     def __call__(self, images: Images) -> Detections:
-        return in_batches(images, self.runtime.batch, self._once)
+        return in_batches(images, self.batch or len(images.pixels), self._once)
 
     def _once(self, images: Images) -> Detections:
         return Detections(*self._run(_feed(images)))
 
     def profile(self, images: Images, calls: int) -> tuple[LayerTime, ...]:
         """By module of the detector, measured in the first of the `batches`."""
-        size = self.runtime.batch
+        size = self.batch or len(images.pixels)
         nodes = self._profile(_feed(next(batches(images, size))), calls)
         return of_call(by_module(nodes), images, size)
+
+
+def _number(side: int | str) -> int | None:
+    """None of a side that is open."""
+    return side if isinstance(side, int) else None
 
 
 def _feed(images: Images) -> Feed:
@@ -245,11 +252,11 @@ class ArtifactSession(ExportedSession):
 
     def __init__(self, network: ArtifactNetwork, runtime: GraphRuntime) -> None:
         _GraphSession.__init__(self, runtime, network.path)
-        self.fit, self.score, self.open = network.fit, network.score, runtime.compile
+        self.fit, self.score, self.open, self.batch = network.fit, network.score, runtime.compile, network.batch
         self.unknown = runtime.precision
         wanted = (network.batch, 3, *self.fit.canvas((1, 1)))
         shapes = [tuple(port.shape) for port in self.program.inputs]
-        if wanted not in shapes:
+        if wanted not in [(_number(first), *rest) for first, *rest in shapes]:
             message = f"{network.path}: takes {shapes}, and its bundle states {list(wanted)}; export it again"
             raise InputError(message, "bundle-altered")
 

@@ -59,7 +59,7 @@ class LiteRt(PartsRuntime):
         if isinstance(network, OnnxNetwork):
             return FileSession(network, self.for_file(network))
         if isinstance(network, ArtifactNetwork):
-            runtime = replace(self, batch=network.batch)
+            runtime = replace(self, batch=network.batch or self.batch)
             if network.form == "tflite":
                 return LiteRtFileSession(network, runtime)
             return LiteRtArtifactSession(network, runtime, lambda path: LiteRtArtifact(self.open(path)))

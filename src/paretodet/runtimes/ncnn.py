@@ -41,7 +41,7 @@ class Ncnn(PartsRuntime):
     def build(self, network: Network) -> Session:
         self.require(network.form)
         if isinstance(network, ArtifactNetwork):
-            return UnselectedSession(network, replace(self, batch=network.batch), self.load)
+            return UnselectedSession(network, replace(self, batch=network.batch or self.batch), self.load)
         assert isinstance(network, TorchNetwork)
         return NcnnSession(network, self)
 
