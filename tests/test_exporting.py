@@ -139,7 +139,7 @@ def test_an_artifact_that_takes_any_number_of_images_computes_them_at_once(
     bundle = write_bundle(str(weights), out=tmp_path / "any", images=photos, to=to, batch=None)
     manifest = bundle.manifest
     (pixels,) = (tensor for tensor in manifest.inputs if tensor.name == "pixels")
-    assert manifest.batch is None and isinstance(pixels.shape[0], str) and pixels.shape[1:] == (3, 96, 96)
+    assert manifest.batch is None and pixels.shape == ("batch" if to == "onnx" else "?", 3, 96, 96)
     assert (bundle.proof.verdict, bundle.proof.images) == ("passed", 5)
     candidate, eager = open_candidate(str(bundle.folder)), open_candidate(str(weights))
     assert isinstance(candidate, NetworkCandidate)

@@ -31,7 +31,6 @@ from paretodet.cli import (
     weights_options,
 )
 from paretodet.cli.candidate import OPTIONS
-from paretodet.errors import InputError
 from paretodet.loader.shapes import Shapes
 from paretodet.records.columns import LONG_FIELDS
 from paretodet.records.measurement import Measurement
@@ -842,21 +841,6 @@ def test_lists_and_limits_are_read() -> None:
     assert parsing.sizes("300,480x640") == ((300, 300), (480, 640)) and parsing.sizes(None) == ()
     assert (parsing.batch("4"), parsing.batch("dynamic")) == (4, None)
     assert parsing.limits(["ap=3e1"], latency_ms_p50=5.0, memory_infer_mib=None) == {"latency_ms_p50": 5.0, "ap": 30.0}
-
-
-@pytest.mark.parametrize(
-    ("pairs", "named"),
-    [
-        (["ap=30", "ap=40"], {}),
-        (["latency_ms_p50=50"], {"latency_ms_p50": 30.0}),
-        (["latency=50"], {"latency_ms_p50": 30.0}),
-        (["memory=50"], {"memory_infer_mib": 50.0}),
-    ],
-)
-def test_two_limits_of_one_field_are_refused(pairs: list[str], named: dict[str, float]) -> None:
-    with pytest.raises(InputError) as refused:
-        parsing.limits(pairs, **named)
-    assert refused.value.id == "option-conflict"
 
 
 def test_the_second_of_two_limits_does_not_replace_the_first(measured: Run) -> None:
