@@ -3,7 +3,7 @@
 import sys
 from typing import Annotated
 
-from typer import Exit, Option, Typer
+from typer import Exit, Option
 
 from paretodet.cli import (
     bugreport,
@@ -25,11 +25,12 @@ from paretodet.cli import (
     train,
     weights,
 )
+from paretodet.cli.commands import App
 from paretodet.cli.output import printable
 from paretodet.errors import WithId, with_id
 from paretodet.version import __version__
 
-app = Typer(
+app = App(
     name="paretodet",
     no_args_is_help=True,
     add_completion=False,

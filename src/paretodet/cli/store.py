@@ -1,11 +1,10 @@
 """`paretodet store`."""
 
-from typer import Typer
-
 from paretodet.cli import options
+from paretodet.cli.commands import App
 from paretodet.cli.output import note_next, print_json, show
 
-app = Typer(no_args_is_help=True)
+app = App(no_args_is_help=True)
 
 
 @app.callback()

@@ -2,13 +2,14 @@
 
 from collections.abc import Callable
 
-from typer import Context, Typer
+from typer import Context
 
 from paretodet.cli import options, weights_options
+from paretodet.cli.commands import App
 from paretodet.cli.output import note, note_all, note_next, print_json, show
 from paretodet.cli.progress import ProgressBar
 
-app = Typer()
+app = App()
 
 
 @app.callback(invoke_without_command=True)
