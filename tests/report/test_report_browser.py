@@ -202,6 +202,20 @@ def test_every_row_failed_and_the_page_still_opens(rows, opened):
     assert tab.locator("tr.unusable").count() == len(rows) and tab.locator("#answer").count() == 0
 
 
+def test_a_page_of_many_rows_is_complete_when_its_script_ran(rows, opened):
+    many = [replace(rows[n % 10], id=f"{n:012x}", name=f"{rows[n % 10].name}-{n}") for n in range(230)]
+    tab = opened(page(many))
+    assert tab.locator("#rows tbody tr").count() == 230 and tab.locator(".deferred").count() == 0
+    assert tab.locator('[data-chart="latency_ms_p50"] .point').count() == sum(
+        row.ap_split == "COCO val2017" for row in many
+    )
+    tab.locator("thead button", has_text="AP50").click()
+    assert tab.locator("th[aria-sort]").count() == 1
+    tab.focus("#slider-0")
+    tab.keyboard.press("Home")
+    assert tab.locator("tr.chosen").get_attribute("data-id") == tab.get_attribute("#card", "data-choice")
+
+
 def test_the_switch_shows_one_machine_with_its_answers(two_machines, opened):
     tab = opened(page(two_machines))
     assert tab.locator(".view:visible").count() == 1 and tab.locator("#card").is_visible()

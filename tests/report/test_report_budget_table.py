@@ -1,8 +1,9 @@
 """The table behind the sliders has the answers of `recommend`, at every position."""
 
 import itertools
+import json
 import random
-from dataclasses import replace
+from dataclasses import astuple, replace
 
 import pytest
 
@@ -110,6 +111,21 @@ def test_texts_of_an_answer(rows):
     impossible = answers.at(0, answers.axes[1].free, len(answers.axes[2].stops) - 1)
     step = "ssd-mobilenet_v1-300 would fit with AP down to 21.0."  # a smaller share than 242 ms would be of 33.4 ms
     assert impossible.choice is None and dict(impossible.notes)["Smallest change that helps"] == (step,)
+
+
+def test_the_script_has_every_answer_and_each_of_its_texts_once(rows):
+    answers = budget_table(rows, row_labels(rows))
+    made = json.loads(json.dumps(answers.to_json()))
+    parts = made["parts"]
+
+    def whole(number):
+        part = parts[number]
+        return tuple(map(whole, part)) if isinstance(part, list) else part
+
+    assert [whole(number) for number in made["answers"]] == [astuple(answer) for answer in answers.distinct]
+    assert len(parts) == len({json.dumps(part) for part in parts}) and made["table"] == list(answers.table)
+    separate = [astuple(answer) for answer in answers.distinct]
+    assert 3 * len(json.dumps([parts, made["answers"]])) < len(json.dumps(separate))
 
 
 def test_without_any_accuracy_there_is_no_answer(rows):

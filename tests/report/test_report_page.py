@@ -6,6 +6,7 @@ import json
 import re
 import subprocess
 import sys
+import zlib
 from dataclasses import replace
 
 import pytest
@@ -120,6 +121,51 @@ def test_a_page_of_many_rows_stays_light(rows):
         for n in range(300)
     ]
     assert len(page(many)) < 3_000_000
+
+
+def _drawn(rows: list, count: int, machine: str = "one") -> list:
+    """Distinct rows of one machine."""
+    return [
+        replace(
+            rows[n % 10],
+            id=f"{n:x}-{machine}",
+            name=f"{rows[n % 10].name}-{n}",
+            machine=machine,
+            machine_facts={"cpu": f"CPU of {machine}"},
+            latency_ms_p50=20.0 + n,
+            latency_ms_p50_low=18.0 + n,
+            latency_ms_p50_high=22.0 + n,
+        )
+        for n in range(count)
+    ]
+
+
+def _deferred(html: str) -> list[list[str]]:
+    """The parts that the script puts in place, by view."""
+    packed = re.findall(r'class="packed">([^<]*)<', html)
+    return [json.loads(zlib.decompress(base64.b64decode(each))) for each in packed]
+
+
+def test_a_further_machine_adds_little(rows):
+    """With 50 rows on each of 20 machines, the page has less than 3 MB."""
+    one, three = (page([row for n in range(count) for row in _drawn(rows, 50, f"m{n}")]) for count in (1, 3))
+    assert len(one) + 19 * (len(three) - len(one)) / 2 < 3_000_000
+
+
+def test_charts_and_tables_of_further_machines_are_deferred(rows, hostile, two_machines):
+    html = page([*two_machines[1:], replace(hostile, machine="aa00bb11cc22")])
+    assert html.count('class="deferred"') == 2 and hostile.id not in re.findall(r'<tr data-id="([^"]*)"', html)
+    ((charts, table),) = _deferred(html)
+    assert charts.count("<svg") == 10 and f'<tr data-id="{hostile.id}"' in table
+    assert "<img" not in charts + table and "&lt;img" in charts and "&lt;img" in table
+    assert charts.count("<section") == charts.count("</section>") == 4
+
+
+def test_a_page_of_many_rows_defers_its_own_charts_and_table(rows):
+    small, large = page(_drawn(rows, 200)), page(_drawn(rows, 201))
+    assert not _deferred(small) and small.count("<tr data-id=") == 200
+    ((_, table),) = _deferred(large)
+    assert table.count("<tr data-id=") == 201 and "<svg" not in large and '<section id="answer"' in large
 
 
 def test_two_rows_have_sentences_in_place_of_charts(rows):

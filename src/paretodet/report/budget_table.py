@@ -1,7 +1,7 @@
 """The answers for the page's budget sliders: `recommend`, computed in advance for every position of the sliders."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import astuple, dataclass
 from itertools import product
 
 import numpy as np
@@ -9,6 +9,7 @@ import numpy as np
 from paretodet.frontier.recommend import Breach, Budget, Chooser, Recommendation
 from paretodet.frontier.values import columns
 from paretodet.records.measurement import Measurement
+from paretodet.report.document import Pool
 from paretodet.report.figures import timed
 from paretodet.report.formats import (
     QUANTITIES,
@@ -83,6 +84,7 @@ class BudgetTable:
         return self.distinct[self.table[index]]
 
     def to_json(self) -> dict[str, object]:
+        """The table for the page's script: many answers share texts and notes, so each of their parts is kept once."""
         axes = [
             {
                 "field": axis.field,
@@ -93,8 +95,15 @@ class BudgetTable:
             }
             for axis in self.axes
         ]
-        answers = [asdict(answer) for answer in self.distinct]
-        return {"axes": axes, "table": self.table, "answers": answers, "provisional": self.provisional}
+        parts = Pool()
+        answers = [parts.add(astuple(answer)) for answer in self.distinct]
+        return {
+            "axes": axes,
+            "table": self.table,
+            "answers": answers,
+            "parts": parts.parts,
+            "provisional": self.provisional,
+        }
 
 
 def budget(axes: Sequence[Axis], limits: Sequence[float | None]) -> Budget:

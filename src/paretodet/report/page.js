@@ -1,5 +1,6 @@
 "use strict";
-// Looks up the answers that Python computed and moves the marks that Python drew. Text is set through textContent only.
+// Looks up the answers that Python computed and moves the marks that Python drew. Text is set through textContent only;
+// the only markup that is added are parts of the page that Python wrote, escaped and compressed.
 (() => {
   const all = (selector, inside = document) => [...inside.querySelectorAll(selector)];
 
@@ -20,11 +21,23 @@
     return made;
   };
 
-  // Everything about the rows of one machine; a page of one machine has one view.
-  const dataOf = new Map(all(".view").map(view => [view, JSON.parse(view.querySelector(".data").textContent)]));
+  // Everything about the rows of one machine; a page of one machine has one view. It starts when it is first shown.
+  const views = all(".view");
+  const [dataOf, deferredOf] = [new Map(), new Map()];
+
+  async function unpack(view) {
+    const packed = view.querySelector(".packed");
+    if (!packed) return;
+    const bytes = Uint8Array.from(atob(packed.textContent), letter => letter.charCodeAt(0));
+    const inflated = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("deflate"));
+    deferredOf.set(view, JSON.parse(await new Response(inflated).text()));
+  }
 
   function start(view) {
-    const data = dataOf.get(view);
+    if (dataOf.has(view)) return;
+    const data = JSON.parse(view.querySelector(".data").textContent);
+    dataOf.set(view, data);
+    all(".deferred", view).forEach((place, i) => { place.outerHTML = deferredOf.get(view)[i]; });
 
     // The budget in the charts: lines at its limits, a ring around the choice.
     function line(mark, value, axis) {
@@ -53,9 +66,11 @@
     const outputs = all("form output", view);
 
     function answer() {
-      const { axes, table, answers } = data.answers;
+      const { axes, table, answers, parts } = data.answers;
+      const whole = number => (Array.isArray(parts[number]) ? parts[number].map(each => whole(each)) : parts[number]);
       const place = axes.reduce((sum, axis, i) => sum * axis.stops.length + Number(sliders[i].value), 0);
-      return answers[table[place]];
+      const [choice, kicker, title, numbers, notes] = whole(answers[table[place]]);
+      return { choice, kicker, title, numbers, notes };
     }
 
     function decide() {
@@ -128,7 +143,7 @@
     const data = dataOf.get(target.closest(".view"));
     const notes = data.notes[target.dataset.key];
     const standing = data.standing[target.closest(".chart").dataset.chart]?.[target.dataset.key];
-    return notes && pairs(standing ? [...notes, ["Frontier", standing]] : notes);
+    return notes && pairs(standing === undefined ? notes : [...notes, ["Frontier", data.standings[standing]]]);
   }
 
   function point(event) {
@@ -146,15 +161,18 @@
   document.addEventListener("keydown", event => { if (event.key === "Escape") tip.hidden = true; });
   document.addEventListener("scroll", () => { tip.hidden = true; }, { capture: true, passive: true });
 
-  all(".view").forEach(start);
   const machines = document.getElementById("machines");
 
   function showMachine() {
-    const shown = machines.querySelector(":checked").value;
-    all(".view").forEach(view => { view.hidden = view.dataset.view !== shown; });
+    const shown = machines ? machines.querySelector(":checked").value : "";
+    views.forEach(view => { view.hidden = view.dataset.view !== shown; });
+    start(views.find(view => !view.hidden));
   }
 
-  machines?.addEventListener("change", showMachine);
-  if (machines) showMachine(); // a browser that goes back restores the choice
-  document.documentElement.dataset.ready = "true";
+  if (!views[0].querySelector(".packed")) start(views[0]);
+  Promise.all(views.map(unpack)).then(() => {
+    machines?.addEventListener("change", showMachine);
+    showMachine(); // a browser that goes back restores the choice
+    document.documentElement.dataset.ready = "true";
+  });
 })();

@@ -15,7 +15,7 @@ from paretodet.report import frontier_wording, wording
 from paretodet.report.boxes import BoxSizes, boxes_section
 from paretodet.report.budget_table import BudgetTable, budget_table
 from paretodet.report.charts import AXIS, plane_chart
-from paretodet.report.document import render
+from paretodet.report.document import Deferred, Pool, render
 from paretodet.report.drawing import Drawing, DrawingStyle
 from paretodet.report.figures import MIN_POINTS, PageFigure, PageSection, costs, survey, timed
 from paretodet.report.formats import QUANTITIES
@@ -28,6 +28,7 @@ from paretodet.writing import write_text
 
 COSTS = ("latency_ms_p50", "memory_infer_mib", "memory_device_mib", "parameters", "flops")
 MAX_BESIDE = 8  # members that have room beside the chart
+MAX_WHOLE = 200  # rows of a first view that shows everything without the script
 NARROW_FONT = 16.0  # px in a drawing: the style sheet enlarges the text of charts to it on a narrow screen
 PLANE = DrawingStyle(width=600, paint=by_property, largest_font=NARROW_FONT)
 FIGURE = DrawingStyle(width=484, paint=by_property, largest_font=NARROW_FONT)
@@ -139,6 +140,7 @@ def _view(data: _PageData, place: int, boxes: BoxSizes | None) -> dict[str, obje
         "table": _table(data),
         "footnotes": [*filter(None, [wording.legend(rows)]), *wording.row_notes(rows, data.labels)],
         "data": _script_data(data),
+        "deferred": Deferred(whole=place == 1 and len(rows) <= MAX_WHOLE),
     }
 
 
@@ -213,11 +215,14 @@ def _inline(drawing: Drawing) -> Markup:
 
 def _script_data(data: _PageData) -> dict[str, object]:
     """What the page's script reads: the answers, and the tooltips of rows and of their places on every plane."""
+    texts = Pool()
+    standing = {
+        frontier.cost: {row.id: texts.add(line) for row, line, _ in standings(frontier, data.labels)}
+        for frontier in data.frontiers
+    }
     return {
         "notes": {row.id: list(notes(row, data.labels[row.id]).items()) for row in data.rows},
-        "standing": {
-            frontier.cost: {row.id: line for row, line, _ in standings(frontier, data.labels)}
-            for frontier in data.frontiers
-        },
+        "standing": standing,
+        "standings": texts.parts,
         "answers": data.answers and data.answers.to_json(),
     }
