@@ -16,7 +16,8 @@ def store() -> None:
 def copy(source: options.CopiedStore, target: options.StoreCopy, json: options.Json = False) -> None:
     """Copy all rows, with their samples, to another store or to a new file of JSON lines.
 
-    A store is created if needed; rows that it already has are skipped. Both stay as they are if a row cannot be read.
+    A store is created if needed; rows that it already has are skipped, so the same command continues a copy that was
+    interrupted. Other commands can write to the store meanwhile. Both stay as they are if a row cannot be read.
     """
     from paretodet.records.location import without_password
     from paretodet.report.formats import plural

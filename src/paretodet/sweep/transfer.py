@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 
 from paretodet.errors import InputError
@@ -13,30 +14,41 @@ from paretodet.sweep.read import contents
 from paretodet.writing import check_target
 
 DATABASES = (".db", ".db3", ".sqlite", ".sqlite3")
+BATCH = 500  # rows that are added in one transaction, which excludes other writers
 
 
 def copy_rows(source: str, target: str) -> ImportCounts:
-    """Adds every row of `source`, with its samples, to `target`, all of them or none; rows that it has are skipped.
+    """Adds every row of `source`, with its samples, to `target`; rows that it has are skipped.
 
-    Both are an SQLite file, an SQLAlchemy URL or a file of JSON lines. A store is made if needed; a file of lines must
-    be new. Raises InputError if `source` does not exist or has a line that is not a row, or `target` cannot be written,
-    and StoreError if a database fails.
+    Both are an SQLite file, an SQLAlchemy URL or a file of JSON lines. A store is made if needed; other processes can
+    write to it meanwhile, and a copy that was interrupted is continued by the same call. A file of lines must be new;
+    it gets all rows or none. Raises InputError, before a row is added, if `source` does not exist or has a line that is
+    not a row, or `target` cannot be written, and StoreError if a database fails.
     """
     _check(source, target)
-    rows = contents(source)
-    if not is_lines(target):
-        return Store(target).add(rows)
+    if is_lines(target):
+        return _copy_to_lines(source, Path(target))
+    for _ in contents(source):  # refuses what is not a row
+        pass
+    store, counts, rows = Store(target), ImportCounts(0, 0), contents(source)
+    while some := list(islice(rows, BATCH)):  # read before the transaction begins
+        new = store.add(some)
+        counts = ImportCounts(counts.added + new.added, counts.duplicates + new.duplicates)
+    return counts
+
+
+def _copy_to_lines(source: str, target: Path) -> ImportCounts:
     copied, read = set[str](), 0
 
     def texts() -> Iterator[str]:
         nonlocal read
-        for row in rows:
+        for row in contents(source):
             read += 1
             if row["id"] not in copied:
                 copied.add(row["id"])
                 yield canonical(row)
 
-    added = write_lines(Path(target), texts())  # one by one: all rows may be more than the memory holds
+    added = write_lines(target, texts())  # one by one: all rows may be more than the memory holds
     return ImportCounts(added=added, duplicates=read - added)
 
 
