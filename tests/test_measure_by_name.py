@@ -18,6 +18,7 @@ from paretodet.detectors.families import UnknownName
 from paretodet.errors import InputError
 from paretodet.loader.shapes import Shapes
 from paretodet.measuring import expand, measure, run, set_up
+from paretodet.opening import refused_job
 from paretodet.records.measurement import Measurement
 from paretodet.records.row_id import with_id
 from paretodet.records.store import Store
@@ -48,6 +49,15 @@ def measured(monkeypatch: pytest.MonkeyPatch) -> list[Job]:
 def photo(tmp_path: Path) -> Path:
     Image.fromarray(np.zeros((20, 30, 3), np.uint8)).save(tmp_path / "a.png")
     return tmp_path / "a.png"
+
+
+def test_what_cannot_run_has_the_job_of_what_runs_later() -> None:
+    """So that its row takes the place of the error."""
+    for runtime in ("eager", "onnxruntime"):
+        config = CandidateConfig(name=SSD, runtime=runtime)
+        refused = refused_job(config, InputError("absent", "extra-missing"))
+        later = CandidateConfig(name=SSD, runtime=None if runtime == "eager" else runtime)
+        assert refused.recipe == later.to_json() and refused.asked["runtime"] == runtime
 
 
 def test_settings_multiply() -> None:

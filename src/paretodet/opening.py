@@ -12,7 +12,7 @@ from paretodet.candidate import NetworkCandidate
 from paretodet.config import CALIBRATED, CandidateConfig
 from paretodet.errors import InputError, WithId
 from paretodet.records.measurement import published_fields
-from paretodet.runtimes.table import kind_of, runtime_of, without_default
+from paretodet.runtimes.table import default_kind, kind_of, runtime_of, without_default
 from paretodet.sources.table import resolved, source_of
 from paretodet.weights import published
 
@@ -104,13 +104,19 @@ def _accuracy(config: CandidateConfig) -> dict[str, Any]:
 
 
 def refused_job(config: CandidateConfig, error: WithId) -> Job:
-    """The job of a config that cannot run on this machine: its row is the error."""
+    """The job of a config that cannot run on this machine: its row is the error.
+
+    It has the recipe of `job`, so that a row that is measured later takes the place of the error.
+    """
+    source = source_of(config.name)
+    form = source.form_of(config)
+    is_default = form is not None and config.runtime == default_kind(form).name
     return Job(
-        name=source_of(config.name).display_name(config),
+        name=source.display_name(config),
         make=partial(open_config, config),
         batch=config.batch,
         threads=config.threads,
-        recipe=config.to_json(),
+        recipe=(replace(config, runtime=None) if is_default else config).to_json(),
         asked=_asked(config) | ({"runtime": config.runtime} if config.runtime else {}),
         refused=str(error),
     )

@@ -83,6 +83,36 @@ def test_the_newest_usable_row_per_subject_is_kept(source: Rows) -> None:
     assert len(source.where(np.array([], dtype=np.intp)).newest()) == 0
 
 
+FAILED: dict[str, Any] = {"at": "2026-01-02", "validity": "error", "latency_ms_p50": None, "error": "boom"}
+JOB: dict[str, Any] = {"name": "ssd", "runtime": "ort"}
+
+
+@pytest.mark.parametrize("kept_in", ["objects", "store"])
+def test_an_error_gives_way_to_a_later_row_of_its_job(kept_in: str, tmp_path: Path) -> None:
+    """Although it lacks what was never loaded: artifact, runtime."""
+    failed = measured("ssd", job=JOB, threads=2, **FAILED)
+    loaded: dict[str, Any] = {"at": "2026-01-03", "job": dict(reversed(JOB.items())), "threads": 2, "artefact": "x"}
+
+    def kept(*rows: Measurement) -> list[str]:
+        if kept_in == "objects":
+            return [row.id for row in Rows.of(rows).newest()]
+        store = Store(tmp_path / f"{len(list(tmp_path.iterdir()))}.db")
+        for row in rows:
+            store.append(row)
+        return [row.id for row in store.all_rows().newest()]
+
+    for later in (loaded, {**loaded, "validity": "contended"}, {**loaded, **FAILED, "at": "2026-01-03"}):
+        row = measured("ssd", **later)
+        assert kept(failed, row) == [row.id] == kept(row, failed), later
+    other_jobs = ({"job": JOB | {"score": 0.3}}, {"job": {}}, {"machine": "b"}, {"threads": 1}, {"batch": 2})
+    for other in ({"at": "2026-01-01"}, *other_jobs):
+        row = measured("ssd", **loaded | other)
+        assert kept(failed, row) == [failed.id, row.id], other
+    unstated = measured("ssd", **FAILED | {"job": {}})
+    row = measured("ssd", **loaded | {"job": {}})
+    assert kept(unstated, row) == [unstated.id, row.id], "nothing says that it is the same job"
+
+
 FIELDS = st.fixed_dictionaries(
     {
         "name": st.sampled_from("ab"),

@@ -7,6 +7,8 @@ from typing import Any, NamedTuple
 
 import pytest
 
+from paretodet.frontier.pareto import pareto_frontier
+from paretodet.frontier.recommend import Budget, recommend
 from paretodet.records.measurement import Measurement
 from paretodet.records.row_id import with_id
 from paretodet.records.store import Store
@@ -70,6 +72,18 @@ def test_what_a_run_measured_again_counts_once(tmp_path: Path) -> None:
     path = tmp_path / "rows.db"
     assert {(each.name, each.processes) for each in read_rows(path, run="one")} == {("a", 8), ("b", 0)}
     assert [each.name for each in read_rows(path, run="two")] == ["a"]
+
+
+def test_an_error_is_not_left_out_of_an_answer_when_it_was_measured_later(tmp_path: Path) -> None:
+    store, scored = Store(tmp_path / "rows.db"), {"ap": 30.0, "ap_split": "val2017"}
+    store.append(row("a", job={"name": "a"}, artefact="a", **scored))
+    store.append(row("b", job={"name": "b"}, validity="error", error="no library", latency_ms_p50=None, **scored))
+    found = read_rows(tmp_path / "rows.db")
+    assert pareto_frontier(found).left_out == 1 and "not valid" in recommend(found, Budget()).reason
+    store.append(row("b", at="2030-01-02", job={"name": "b"}, artefact="b", **scored))
+    found = read_rows(tmp_path / "rows.db")
+    assert pareto_frontier(found).left_out == 0 and "not valid" not in recommend(found, Budget()).reason
+    assert len(last_run(tmp_path / "rows.db")) == 3
 
 
 def test_the_last_run_has_every_row_that_it_measured(tmp_path: Path) -> None:

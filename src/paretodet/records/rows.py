@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from paretodet.errors import ErrorId, WithId
 from paretodet.records.disturbance import disturbed_pct
 from paretodet.records.measurement import SUBJECT, USABLE, Measurement
-from paretodet.records.row_id import canonical
+from paretodet.records.row_id import canonical, job_key
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
@@ -139,7 +139,8 @@ class Rows(Sequence[Measurement]):
     def newest(self, preferred: NDArray[np.bool_] | None = None) -> "Rows":
         """One row per subject: the newest usable row or, without one, the newest row. Equal times: the later row.
 
-        Of rows that are equally usable, those that are `preferred` [N] come before the others.
+        Of rows that are equally usable, those that are `preferred` [N] come before the others. An error gives way to a
+        later row of the same job on the same machine: it lacks what was never loaded, and so is another subject.
         """
         _, subject, counts = np.unique(self.source.subjects()[self.indices], return_inverse=True, return_counts=True)
         kept = counts[subject] == 1
@@ -150,6 +151,26 @@ class Rows(Sequence[Measurement]):
         ordered = subject[repeated][order]
         is_last = np.append(ordered[1:] != ordered[:-1], True)[: ordered.size]
         kept[repeated[order[is_last]]] = True
+        return self.where(kept)._without_mended_errors()
+
+    def _without_mended_errors(self) -> "Rows":
+        """The rows but for errors that are older than another row of their job, batch, threads and machine."""
+        codes, values = self.categories("validity")
+        failed = codes == (values.index("error") if "error" in values else -1)
+        names, machines = self.categories("name"), self.categories("machine")
+        place = names.codes * len(machines.values) + machines.codes
+        near = np.flatnonzero(np.isin(place, place[failed]))
+        near = near[np.argsort(self.where(near).times(), kind="stable")]  # oldest first
+        keys = [
+            (*about, job_key(name, job) if job else index)  # without a job, nothing says that it is the same one
+            for index, (name, job, *about) in enumerate(
+                self.where(near).values("name", "job", "batch", "threads", "machine")
+            )
+        ]
+        newest = dict(zip(keys, near.tolist(), strict=True))
+        mended = [index for key, index in zip(keys, near.tolist(), strict=True) if newest[key] != index]
+        kept = np.ones(len(self), dtype=np.bool_)
+        kept[mended] = ~failed[mended]
         return self.where(kept)
 
 
