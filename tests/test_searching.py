@@ -10,6 +10,7 @@ import pytest
 
 import paretodet
 from paretodet.bench.job import Job
+from paretodet.bench.machine import identity
 from paretodet.config import CandidateConfig
 from paretodet.errors import InputError
 from paretodet.frontier.searched import SearchResult
@@ -20,6 +21,7 @@ from paretodet.records.row_id import with_id
 from paretodet.records.store import Store
 from paretodet.searching import search
 from paretodet.sweep.known import expected_rows
+from paretodet.sweep.searching import Runnable
 from toy_bench import ToyBench
 
 SSD, YOLO, TINY, UNKNOWN = (
@@ -198,6 +200,8 @@ def test_a_runtime_that_fails_is_named_and_the_others_go_on(monkeypatch: pytest.
         ([], {}, "space-empty"),
         ([SSD], {"minutes": 0}, "option-range"),
         ([SSD], {"minutes": float("nan")}, "option-range"),
+        ([SSD], {"cost": "total_ms", "gain": "-total_ms"}, "option-conflict"),
+        ([UNKNOWN], {"split": "val2017"}, "space-empty"),
         ([SSD], {"cost": "parameters"}, "option-value"),
         ([SSD], {"cost": "memory_device_mib"}, "option-value"),
         ([SSD], {"gain": "-memory_reserved_mib"}, "option-value"),
@@ -212,6 +216,26 @@ def test_bad_input_is_one_sentence(space: list[str], options: dict[str, Any], id
     with pytest.raises(InputError) as caught:
         search(space, **(TWO | options))
     assert caught.value.id == id and not ToyBench.measured
+
+
+def test_jobs_whose_rows_could_not_be_told_apart_are_refused() -> None:
+    first, second = (Job(name="mine", make=dict, about={"ap": ap, "ap_split": "test-dev"}) for ap in (10.0, 20.0))
+    with pytest.raises(InputError, match="'mine'") as caught:
+        search([SSD, first, second], **TWO)
+    assert caught.value.id == "option-conflict" and not ToyBench.measured
+    assert len(search([first, replace(second, recipe={"name": "mine", "score": 0.3})], **TWO)) == 2
+
+
+def test_a_machine_that_can_run_nothing_says_why() -> None:
+    class Unable:
+        identity = identity()
+
+        def runnable(self, *given: Any, **values: Any) -> Runnable:
+            return Runnable((), ("board: Not in the space: runtime ncnn needs ncnn.",))
+
+    with pytest.raises(InputError, match="runtime ncnn needs ncnn") as caught:
+        search([SSD], host=Unable(), **TWO)
+    assert caught.value.id == "space-empty"
 
 
 def test_energy_without_a_meter_is_refused_before_anything_is_measured(monkeypatch: pytest.MonkeyPatch) -> None:

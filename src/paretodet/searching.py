@@ -3,6 +3,7 @@
 import math
 import shlex
 import time
+from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -31,6 +32,7 @@ from paretodet.frontier.values import (
 from paretodet.measuring import ImageFiles, Subject, set_up, several
 from paretodet.opening import job
 from paretodet.records.measurement import Measurement, accuracy_of
+from paretodet.records.row_id import job_key
 from paretodet.records.store import DEFAULT, Store
 from paretodet.sources.table import check, resolved
 from paretodet.sweep.executions import ALL, DEVICE, Executions, executions, not_in_space
@@ -176,9 +178,11 @@ class _Question:
 
 def _check(minutes: float, cost: str, gain: str) -> None:
     if not 0 < minutes < math.inf:
-        raise InputError(f"minutes: got {minutes:g}, it must be above 0", "option-range")
+        raise InputError(f"minutes: got {minutes:g}, it must be above 0 and finite", "option-range")
     check_field(cost, COSTS)
     check_field(gain, (*GAINS, *(f"-{name}" for name in COSTS)))
+    if gain == f"-{cost}":
+        raise InputError(f"gain: {gain} is the cost already; give another one", "option-conflict")
     if cost in COUNTED:
         message = f"cost: {cost} is the same on every machine: `paretodet list --json` has it; give a measured one"
         raise InputError(message, "option-value")
@@ -222,13 +226,15 @@ def _set_up(
         calibration=values.calibration,
         images=images,
     )
+    if not found.jobs:
+        raise _nothing(unstated, found.notes)
     rows = question.expected(found.jobs)
     comparable, slack, split, of_group = _comparable(rows, question)
     kept = [index for index, row in enumerate(rows) if row.id in comparable]
     others = [row for row in rows if row.id not in comparable]
     unstated += [(label, _why(row, question.gain)) for label, row in _labeled(others)]
     if not kept:
-        raise _nothing(unstated)
+        raise _nothing(unstated, found.notes)
     expected = [rows[index] for index in kept]
     notes = (*found.notes, *of_group, *estimated_accuracy(expected))
     for sentence in notes:
@@ -263,7 +269,17 @@ def _listed(
     )
     configs = [resolved(replace(config, name=check(config.name))) for config in made]
     listed = grid(configs, proposals=values.proposals, sizes=values.sizes, scores=values.scores) if configs else ()
-    return tuple(map(resolved, listed)), tuple(each for each in named if isinstance(each, Job))
+    jobs = tuple(each for each in named if isinstance(each, Job))
+    _check_distinct(jobs)
+    return tuple(map(resolved, listed)), jobs
+
+
+def _check_distinct(jobs: Sequence[Job]) -> None:
+    """Raises InputError for two jobs that rows could not tell apart."""
+    keys = Counter(job_key(each.name, each.recipe) for each in jobs)
+    if repeated := next((each.name for each in jobs if keys[job_key(each.name, each.recipe)] > 1), None):
+        message = f"space: two jobs are {repeated!r} with the same recipe, so that their rows could not be told apart"
+        raise InputError(f"{message}; give each a name of its own", "option-conflict")
 
 
 def _with_gain(
@@ -312,6 +328,7 @@ def _labeled(rows: Sequence[Measurement]) -> Iterator[tuple[str, Measurement]]:
     yield from ((labels[row.id], row) for row in rows)
 
 
-def _nothing(unstated: Sequence[tuple[str, str]]) -> InputError:
-    reasons = "; ".join(f"{', '.join(each.labels[:3])}: {each.reason}" for each in by_label(unstated)[:3])
-    return InputError(f"space: nothing in it can be compared; {reasons}", "space-empty")
+def _nothing(unstated: Sequence[tuple[str, str]], notes: Sequence[str]) -> InputError:
+    reasons = [f"{', '.join(each.labels[:3])}: {each.reason}" for each in by_label(unstated)[:3]]
+    because = "; ".join(reasons or [note.removesuffix(".") for note in notes[:3]] or ["nothing in it can run"])
+    return InputError(f"space: nothing in it can be compared; {because}", "space-empty")

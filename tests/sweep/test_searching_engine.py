@@ -259,6 +259,32 @@ def test_another_artifact_than_that_of_an_earlier_row_is_refused(store: Store) -
     assert list(search.measure(Bench(clock), patience=60.0)) == [] and "artifact" in said[0]
 
 
+def test_another_artifact_than_that_of_the_row_before_is_refused_and_the_row_stays(store: Store) -> None:
+    clock, said, job = Clock(), list[str](), network(128, 50)
+    near = [job, replace(job, name="toy-net51-128", recipe={"name": "toy-net51-128"}, about=job.about | {"ap": 14.0})]
+
+    def change(row: Measurement) -> Measurement:
+        return replace(row, artefact="another") if row.processes > 2 else row
+
+    search = started(store, near, clock, notify=said.append)
+    rows = list(search.measure(Bench(clock, change, spread=0.1), patience=60.0))
+    assert [row.processes for row in rows] == [2, 2] and len(said) == 2
+    assert all("artifact" in each for each in said)
+    assert int(search.result().measured.sum()) == 2 and not search.result().failed
+
+
+@pytest.mark.parametrize(
+    "when",
+    ["deep", None, {"seconds": 3.0}, {"seconds": "3", "finished": -1.0}, {"seconds": 1.0, "finished": 10**400}, [1, 2]],
+)
+def test_what_others_have_in_the_settings_of_their_rows_is_no_time(store: Store, when: Any) -> None:
+    job, clock = network(128, 50), Clock()
+    store.append(with_id(replace(Bench(clock)(job, patience=0.0), settings={"search": when})))
+    result = started(store, [job, network(192, 50)], Clock()).result()
+    assert [each.row is not None for each in result.configurations] == [True, False]
+    assert result.spent == 0.0 and result.configurations[0].finished == 0.0 and (result.seconds > 0).all()
+
+
 def test_another_error_of_the_bench_ends_the_search(store: Store) -> None:
     clock = Clock()
 

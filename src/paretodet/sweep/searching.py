@@ -277,6 +277,7 @@ class Search:
         when = {"seconds": round(seconds, 3), "finished": round(self.spent, 3)}
         row = with_id(replace(row, settings={**row.settings, SETTING: when}))
         self.store.append(row)
+        self._artifacts |= {index: row.artefact} if row.artefact else {}
         self._add(index, row, seconds=seconds, finished=when["finished"])
         return row
 
@@ -287,7 +288,7 @@ class Search:
             return
         empty, before = self.empty.configurations[index], self._found.get(index)
         self._found[index] = replace(empty, row=row, finished=finished, before=before)
-        if seconds is not None and row.processes <= FIRST_PROCESSES:
+        if seconds and row.processes <= FIRST_PROCESSES:
             self._took[index] = float(seconds)
 
     def _exclude(self, index: int, reason: str, *, finished: float) -> None:
@@ -343,9 +344,10 @@ def check_answer(row: Measurement, job: Job, artifact: str | None) -> None:
 
 
 def _timed(row: Measurement) -> Mapping[str, Any]:
-    """When a search measured a row, as in `SETTING`; empty for the rows of others."""
+    """When a search measured a row, as in `SETTING`; empty for the rows of others, which may have anything there."""
     when: Mapping[str, Any] = row.settings.get(SETTING, {})
-    return when
+    times = [when.get(name) for name in ("seconds", "finished")] if isinstance(when, dict) else [None]
+    return when if all(isinstance(each, int | float) and 0 <= each < 1e12 for each in times) else {}
 
 
 def _failure(row: Measurement, fields: Sequence[str]) -> str | None:
