@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -268,21 +268,32 @@ def test_an_interruption_keeps_rows_and_leaves_no_process() -> None:
 
 
 @contextlib.contextmanager
-def spinners() -> Iterator[None]:
-    """Other processes keep every core busy."""
-    others = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in allowed_cores()]
-    try:
-        yield
-    finally:
+def spinners(name: str) -> Iterator[Callable[[Progress], None]]:
+    """Other processes keep every core busy while the job of this name is loaded and measured, as its progress says."""
+    others: list[subprocess.Popen[bytes]] = []
+
+    def end() -> None:
         for other in others:
             other.kill()
             other.wait()
+        others.clear()
+
+    def follow(progress: Progress) -> None:
+        if (progress.name, progress.phase) == (name, "load"):
+            others.extend(subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in allowed_cores())
+        elif (progress.name, progress.phase) == (name, "done"):
+            end()
+
+    try:
+        yield follow
+    finally:
+        end()
 
 
 def test_a_busy_process_on_every_core_is_contention() -> None:
-    plan = replace(QUICK, burst=0.3)
-    with spinners():
-        (row,) = measure([Job(name="busy", make=partial(Busy, 0.01))], plan=plan, resolution_pct=1.0)
+    plan, job = replace(QUICK, burst=0.3, patience=0.0), Job(name="busy", make=partial(Busy, 0.01))
+    with spinners("busy") as follow:
+        (row,) = measure([job], plan=plan, resolution_pct=1.0, on_progress=follow)
     assert row.validity == "contended"
     assert not row.usable
     assert any("other processes used" in reason for reason in row.reasons)

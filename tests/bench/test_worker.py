@@ -236,7 +236,11 @@ def test_the_text_of_an_error_is_one_line(problem: BaseException, message: str) 
 
 @pytest.fixture(autouse=True)
 def collectable() -> Iterator[None]:
-    """Measuring freezes objects; other tests need garbage collection."""
+    """Measuring collects garbage again and again, and freezes objects, which other tests need to be collected.
+
+    What the tests before left is frozen first: to look through it takes most of the time of a test here.
+    """
+    gc.freeze()
     yield
     gc.unfreeze()
 
