@@ -1,6 +1,7 @@
 """Reading one image file: orientation, formats, limits, and the messages of bad files."""
 
 import os
+import struct
 import zlib
 from pathlib import Path
 
@@ -57,6 +58,43 @@ def test_ink_becomes_light(tmp_path: Path, ink: tuple[int, ...], seen: tuple[int
 def test_sixteen_bits_are_scaled(tmp_path: Path) -> None:
     Image.fromarray(np.full((4, 5), 0x8000, np.uint16)).save(tmp_path / "a.png")
     assert (read_image(tmp_path / "a.png") == 0x80).all()
+
+
+@pytest.mark.parametrize("most", [1, 255, 1023, 4095, 4096])
+@pytest.mark.parametrize("kind", ["gray", "color", "alpha"])
+def test_twelve_bits_in_sixteen_are_refused(tmp_path: Path, kind: str, most: int) -> None:
+    """They would be nearly black; black itself is no mistake."""
+    values = np.zeros((6, 8), np.uint16)
+    assert write_deep(tmp_path / "black.png", "gray", values) and not read_image(tmp_path / "black.png").any()
+    values[2, 3] = most
+    write_deep(tmp_path / "a.png", kind, values)
+    assert read_size(tmp_path / "a.png") == (6, 8)
+    if most > 4095:
+        assert read_image(tmp_path / "a.png")[2, 3].tolist() == [16, 16, 16]
+        return
+    with pytest.raises(ImageError, match=r"a\.png: .*8 bits, or multiplied") as refused:
+        read_image(tmp_path / "a.png")
+    assert refused.value.id == "image-dark"
+
+
+def test_eight_bits_may_be_dark(tmp_path: Path) -> None:
+    for suffix in ("png", "bmp"):
+        Image.fromarray(np.full((4, 5, 3), 3, np.uint8)).save(tmp_path / f"a.{suffix}")
+        assert (read_image(tmp_path / f"a.{suffix}") == 3).all()
+
+
+def write_deep(path: Path, kind: str, values: np.ndarray) -> int:
+    """A PNG of 16 bits a channel: gray, or three channels of these values, with a full alpha channel or not."""
+    channels = {"gray": [values], "color": [values] * 3, "alpha": [values] * 3 + [values * 0 + 65535]}[kind]
+    content = np.stack(channels, -1).astype(">u2")
+    lines = b"".join(b"\0" + line.tobytes() for line in content)
+    color = {"gray": 0, "color": 2, "alpha": 6}[kind]
+    head = struct.pack(">IIBBBBB", values.shape[1], values.shape[0], 16, color, 0, 0, 0)
+    chunks = ((b"IHDR", head), (b"IDAT", zlib.compress(lines)), (b"IEND", b""))
+    written = [
+        struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data)) for name, data in chunks
+    ]
+    return path.write_bytes(b"\x89PNG\r\n\x1a\n" + b"".join(written))
 
 
 # EXIF orientation and what NumPy would do to the stored image to show it upright

@@ -22,6 +22,8 @@ except ImportError:
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP")
 SUFFIXES = (".jpg", ".jpeg", ".jfif", ".png", ".webp", ".bmp")
 UNREAD = (".tif", ".tiff", ".gif", ".heic", ".avif")  # images too, in formats that are not read: reported, not ignored
+DEEP = ";16B"  # of the raw modes of a PNG of 16 bits a channel
+DARKEST = 16  # of 256: brighter than all of 12 bits, if the upper 8 of 16 are read
 MAX_PIXELS = 100_000_000
 MAX_BYTES = 256 * 2**20
 DAMAGE = (  # what Pillow raises for damaged files
@@ -62,7 +64,8 @@ class ImageError(InputError):
 def read_image(path: Path | str, *, max_pixels: int = MAX_PIXELS, max_bytes: int = MAX_BYTES) -> np.ndarray:
     """The image as uint8 RGB [H, W, 3], turned upright by its EXIF orientation.
 
-    Raises ImageError if the file is missing, not JPEG, PNG, WEBP or BMP, truncated, or above a limit. The limits are
+    Of 16 bits a channel the upper 8 are read. Raises ImageError if the file is missing, not JPEG, PNG, WEBP or BMP,
+    truncated, above a limit, or has 16 bits of which no value needs more than 12. The limits are
     checked before the image is decoded.
     """
     return _opened(Path(path), lambda image: _decode(image, Path(path)), max_pixels, max_bytes)
@@ -175,8 +178,18 @@ def _orientation(image: Image.Image) -> int:
 def _decode(image: Image.Image, path: Path) -> np.ndarray:
     if (quick := _quick(image, path)) is not None:
         return quick
+    is_deep = any(DEEP in str(each[3]) for each in getattr(image, "tile", ()))
     method = UPRIGHT.get(_orientation(image))
     turned = image if method is None else image.transpose(method)
     if turned.mode.startswith("I;16"):  # Pillow would clip at 255, not scale
-        turned = Image.fromarray((np.asarray(turned) >> 8).astype(np.uint8))
-    return np.asarray(turned.convert("RGB"))
+        values = np.asarray(turned)
+        is_deep = bool(values.any())
+        turned = Image.fromarray((values >> 8).astype(np.uint8))
+    pixels = np.asarray(turned.convert("RGB"))
+    if is_deep and pixels.max() < DARKEST:
+        raise ImageError(
+            f"{path}: it has 16 bits a channel, and all values are below {DARKEST << 8}, so that it would be nearly "
+            "black: they seem to be of 12 bits or fewer; write them as 8 bits, or multiplied up to 65535",
+            "image-dark",
+        )
+    return pixels

@@ -3,12 +3,14 @@
 import hashlib
 import mmap
 import os
+import re
 from pathlib import Path
 from typing import BinaryIO
 
 from paretodet.errors import InputError
 
 PIECE = 2**20
+SUFFIX = re.compile(r"\.(\w+)$")
 
 
 def sha256(path: Path) -> str:
@@ -45,8 +47,16 @@ def read_bytes(path: Path, limit: int) -> bytes:
 
 
 def visible_files(folder: Path, *patterns: str) -> list[Path]:
-    """What matches the patterns in a folder, those of each pattern sorted, without hidden files."""
-    return [file for each in patterns for file in sorted(folder.glob(each)) if not file.name.startswith(".")]
+    """What matches the patterns in a folder, those of each pattern sorted, without hidden files; suffixes in capitals
+    too.
+    """
+    found = (file for each in patterns for file in sorted(folder.glob(SUFFIX.sub(_any_case, each))))
+    return [file for file in found if not file.name.startswith(".")]
+
+
+def _any_case(suffix: re.Match[str]) -> str:
+    """.csv -> .[cC][sS][vV]"""
+    return "." + "".join(f"[{letter.lower()}{letter.upper()}]" for letter in suffix[1])
 
 
 def is_file(path: Path) -> bool:

@@ -3,6 +3,7 @@
 import json
 import shutil
 
+import numpy as np
 from PIL import Image
 
 from labeled_sets import (
@@ -268,6 +269,12 @@ def sixteen_bits(folder):
     Image.new("I;16", SIZE[::-1]).save(folder / "JPEGImages/train0.jpg", format="PNG")
 
 
+@damages("voc", "image-dark", "image-mode", "image-suffix", at="JPEGImages/train0.jpg")
+def twelve_bits(folder):
+    values = np.random.default_rng(0).integers(0, 4096, SIZE).astype(np.uint16)
+    Image.fromarray(values).save(folder / "JPEGImages/train0.jpg", format="PNG")
+
+
 @damages("voc", "name-strange", at="JPEGImages/train?.jpg")
 def a_question(folder):
     (folder / "JPEGImages/train0.jpg").rename(folder / "JPEGImages/train?.jpg")
@@ -455,3 +462,9 @@ def an_image_that_was_not_downloaded(folder):
 def corners_in_pixels(folder):
     with (folder / "train-annotations-bbox.csv").open("a") as file:
         file.write("train0,xclick,/m/01yrx,1,4,20,4,20,0,0,0,0,0\n")
+
+
+@damages("yolo", "split-missing", at="data.yaml minival")
+def a_split_that_is_not_there(folder):
+    with (folder / "data.yaml").open("a") as file:
+        file.write("minival: images/minvial\n")

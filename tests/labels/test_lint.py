@@ -174,3 +174,27 @@ def test_one_file_has_one_path_however_the_yaml_writes_it(tmp_path):
     (tmp_path / "cfg" / "data.yaml").write_text("\n".join(lines))
     (tmp_path / "images/train/0.jpg").write_bytes(b"no image")
     assert {each.check for each in examine(tmp_path / "cfg" / "data.yaml").findings} == {"image-unreadable"}
+
+
+@pytest.mark.parametrize(
+    ("name", "what"),
+    [("0.JPG", "case"), ("0.png", "suffix"), ("e\u0301 0.jpg", "accents"), ("1%20.jpg", None)],
+)
+def test_a_missing_image_is_named_with_the_one_that_is_nearly_called_so(tmp_path, name, what):
+    SOUND["coco"](tmp_path)
+    truth = truth_of(tmp_path)
+    truth["images"][0]["file_name"] = "\u00e9%200.jpg" if what == "accents" else "0.jpg"
+    write_truth(tmp_path, truth)
+    (tmp_path / "images/train/0.jpg").rename(tmp_path / "images/train" / name)
+    found = {each.check: each for each in examine(tmp_path).findings}["image-missing"]
+    (place,) = found.places
+    assert place.text == "no such file" if what is None else f"{name!r}: mind the {what}" in place.text
+
+
+def test_a_split_that_is_not_there_is_reported_once(tmp_path):
+    SOUND["yolo"](tmp_path)
+    text = (tmp_path / "data.yaml").read_text()
+    (tmp_path / "data.yaml").write_text(f"{text}test: images/tset\nmini: images/mini\n")
+    found = {each.check: each for each in examine(tmp_path).findings}
+    assert found.keys() == {"labels-unreadable", "split-missing"}
+    assert [place.place for each in found.values() for place in each.places] == ["test", "mini"]

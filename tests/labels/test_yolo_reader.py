@@ -364,3 +364,83 @@ def test_polygons_of_other_forms_are_no_oriented_boxes(tmp_path):
     for lines in (upright, f"{upright}\n0 0.1 0.25 0.5 0.25 0.5 0.75", f"{upright}\n0 0.5 0.5 0.2 0.2"):
         found = examine(yolo(tmp_path, lines, "train: images/train\nnames: [dog]")).findings
         assert "boxes-oriented" not in {each.check for each in found}
+
+
+@pytest.mark.parametrize("value", ["images/trian", "lists/train.txt", "[images/train, images/trian]"])
+def test_a_split_that_is_not_there_is_an_error_or_named(tmp_path, value):
+    path = yolo(tmp_path, "", YAML.replace("images/train", value))
+    with pytest.raises(
+        ValueError, match=rf"data.yaml train: .*{value.strip('[]').split(' ')[-1]} is neither"
+    ) as refused:
+        read_yolo(path, split="train")
+    assert refused.value.id == "labels-malformed"
+    (skipped,) = read_yolo(path, split="val").skipped
+    assert (skipped.id, skipped.place, skipped.file) == ("split-missing", "train", path)
+    found = {each.check: each for each in examine(path).findings}
+    assert [place.place for place in found["labels-unreadable"].places] == ["train"] and "split-missing" not in found
+
+
+@pytest.mark.parametrize("key", ["minival", "extra"])
+@pytest.mark.parametrize(
+    ("train", "value"), [("images/train", "images/vla"), ("a/images", "../b/images"), ("a.txt", "b.txt")]
+)
+def test_a_key_that_seems_to_name_a_split_is_named(tmp_path, key, train, value):
+    path = yolo(tmp_path, "", f"train: {train}\n{key}: {value}\nnames: [dog, no]\n")
+    (tmp_path / "a/images").mkdir(parents=True)
+    (tmp_path / "a/images/a.png").write_bytes((tmp_path / "images/train/train.png").read_bytes())
+    (tmp_path / "a.txt").write_text("images/train/train.png\n")
+    for split in (None, "train"):
+        (skipped,) = read_yolo(path, split=split).skipped
+        assert (skipped.id, skipped.place) == ("split-missing", key) and value in skipped.reason
+    with pytest.raises(ValueError, match=f"data.yaml {key}: .* is neither") as refused:
+        read_yolo(path, split=key)
+    assert refused.value.id == "split-missing"
+    assert [each.check for each in examine(path).findings if each.level == "fault"][:1] == ["split-missing"]
+
+
+@pytest.mark.parametrize(
+    "more", ["url: https://x/images/y", "license: MIT", "weights: images/best.pt", "author: me", "labels: labels/train"]
+)
+def test_other_keys_are_not_taken_for_splits(tmp_path, more):
+    assert read_yolo(yolo(tmp_path, "", YAML + more + "\n")).skips == 0
+
+
+@pytest.mark.parametrize("field", ["kpt_shape", "nc"])
+@pytest.mark.parametrize("nothing", ["", "null", "~", "[]"])
+def test_a_field_that_is_empty_is_absent(tmp_path, field, nothing):
+    """A set of outlines is none of poses, of which the first four numbers alone would be read."""
+    yaml = YAML.replace("nc: 2\n", "") + f"{field}: {nothing}\n"
+    found = read_yolo(yolo(tmp_path, "0 0.1 0.25 0.5 0.25 0.5 0.75", yaml))
+    assert found[0].boxes.tolist() == [[6, 10, 30, 30]] and found[0].masks is not None
+
+
+@pytest.mark.parametrize("count", [2, 3, 4, 17])
+def test_poses_without_their_shape_are_no_polygons(tmp_path, count):
+    lines = f"1 0.5 0.5 0.5 0.25 {' '.join(['0.4 0.45 2', '0 0 0', '0.6 0.5 1'][n % 3] for n in range(count))}\n"
+    found = read_yolo(yolo(tmp_path, lines))
+    (skipped,) = found.skipped
+    assert skipped.id == "line-malformed" and f"`kpt_shape: [{count}, 3]`" in skipped.reason
+    named = read_yolo(yolo(tmp_path, lines, f"{YAML}kpt_shape: [{count}, 3]\n"))
+    assert named[0].boxes.tolist() == [[15, 15, 45, 25]] and not named.skips
+
+
+@pytest.mark.parametrize(
+    "ring", ["0 0 1 0 1 1 0 1 0 0", "0.2 0.1 0.9 0.1 1 0.3 1 0.9 0.7 1", "0.5 0.1 0.6 0.2 1 0.9 1 0.5 1 1"]
+)
+def test_polygons_along_the_border_are_polygons(tmp_path, ring):
+    assert read_yolo(yolo(tmp_path, f"0 {ring}\n")).skips == 0
+
+
+@pytest.mark.parametrize("names", [["dog"], ["dog", "cat"], ["dog", "cat", "cow"]])
+def test_classes_that_are_counted_from_one_are_refused(tmp_path, names):
+    yaml = f"train: images/train\nnames: {names}\n"
+    lines = [f"{number} 0.5 0.5 0.2 0.2\n" for number in range(1, len(names) + 1)] * 3
+    with pytest.raises(
+        ValueError, match=f"numbered 1 to {len(names)}, and the names .* 0 to {len(names) - 1}"
+    ) as refused:
+        read_yolo(yolo(tmp_path, "".join(lines), yaml))
+    assert refused.value.id == "category-unknown"
+    found = read_yolo(yolo(tmp_path, "".join([*lines, "0 0.5 0.5 0.2 0.2\n"]), yaml))
+    assert {each.id for each in found.skipped} == {"category-unknown"} and len(found.boxes) == 3 * len(names) - 2
+    found = read_yolo(yolo(tmp_path, "".join(lines[: 2 * len(names)]), yaml))
+    assert len(found.skipped) == 2

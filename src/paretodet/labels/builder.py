@@ -14,6 +14,7 @@ from paretodet.errors import ErrorId, InputError, words
 from paretodet.labels.image_columns import ImageColumns
 from paretodet.labels.misread import Form, Misreading, find_misreading
 from paretodet.labels.model import NO_ID, Federated, Labels, Purpose, SkipKind, Skipped
+from paretodet.labels.numbers import check_numbers
 from paretodet.labels.rle import Size
 
 KEPT_SKIPS = 1000  # of each kind; all are counted
@@ -137,6 +138,8 @@ class LabelsBuilder:
         Raises ValueError naming `source` and the first reasons if no image is left.
         """
         self._check_some(categories, source)
+        numbers, counts = np.unique(_flat(self._classes), return_counts=True)
+        check_numbers(dict(zip(numbers.tolist(), counts.tolist(), strict=True)), categories, source)
         images = _Images(_flat(self.images.keys), _flat(self.images.sizes).reshape(-1, 2))
         owners, known_image = _positions(images.keys, _flat(self._owners))
         classes, known_class = _positions(np.array(list(categories), np.int64), _flat(self._classes))

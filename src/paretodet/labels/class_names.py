@@ -1,5 +1,6 @@
 """Class names from a file."""
 
+import re
 from pathlib import Path
 
 from paretodet.errors import InputError, words
@@ -25,3 +26,8 @@ def read_class_names(path: Path | str) -> tuple[str | None, ...]:
         if name and not is_name(name):
             raise InputError(f"classes: {path}:{number}: {name!r:.40} holds a control character", "labels-malformed")
     return names
+
+
+def plain(name: str) -> str:
+    """The same for names that differ in capitals, spaces and dashes alone."""
+    return re.sub(r"[\s_-]+", " ", name).strip().casefold()

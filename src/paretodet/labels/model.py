@@ -37,6 +37,7 @@ class SkipKind(Enum):
     IMAGE = "images of {} cannot be used"
     ANNOTATION = "annotations of {} cannot be used"
     OUTLINE = "outlines of {} cannot be used, their boxes stay"
+    SPLIT = "splits of {} are not there"
 
 
 class Skipped(NamedTuple):

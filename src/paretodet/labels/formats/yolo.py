@@ -5,6 +5,7 @@ the corners x, y, x, y, ... of a polygon, as fractions. Of poses the box is read
 https://docs.ultralytics.com/datasets/detect, /segment and /pose.
 """
 
+from collections import Counter
 from collections.abc import Iterator
 from itertools import chain
 from pathlib import Path
@@ -19,12 +20,14 @@ from paretodet.labels.format import Format, Where
 from paretodet.labels.formats.yolo_settings import (
     BOTH,
     NONE,
+    NOTHING,
     ONE,
     OTHER_KEYS,
     SPLITS,
     SUFFIXES,
     class_names,
     flat,
+    missing_keys,
     read_text,
     read_yaml,
     settings_file,
@@ -37,15 +40,17 @@ from paretodet.labels.lint.check import check
 from paretodet.labels.lint.finding import Place
 from paretodet.labels.lint.subject import LabeledSplit, Subject, straight
 from paretodet.labels.model import Labels, Purpose, SkipKind
+from paretodet.labels.numbers import check_numbers
 from paretodet.labels.rle import Polygons, Size, pack_rings
 from paretodet.labels.splits import WHOLE
 from paretodet.reading import is_file, is_folder, is_inside, visible_files
 
-NOTHING: tuple[Any, ...] = (None, "", [], "~", "null", "Null", "NULL")  # YAML's, which is read as text here
 BOX = 5  # numbers: class, x, y, width, height; poses (`kpt_shape` in the yaml) have keypoints behind them, no corners
 FOLDERS = {  # of images, and of their texts; the last as Darknet has it
     "images": "labels", "Images": "Labels", "IMAGES": "LABELS", "JPEGImages": "labels",
 }  # fmt: skip
+ROUNDING = 0.02  # of the image: how far keypoints lie outside of their box
+NO_PLACE = "neither a folder nor a text that lists images"
 MAX_LABELS = 2**24
 MAX_LIST = 2**28
 
@@ -67,13 +72,19 @@ def read_yolo(path: Path | str, *, split: str | None = None) -> Labels:
             f"labels: {path} names no images: it needs `train: FOLDER`, and its keys are {stated:.200}", "labels-none"
         )
     split = next((usual for usual, keys in SPLITS.items() if usual in known and split in keys), split)
+    strays = {key: f"{root / each} is {NO_PLACE}" for key, each in missing_keys(settings, known, root).items()}
+    if split in strays:
+        raise InputError(f"labels: {path} {split}: {strays[split]}", "split-missing")
     if split is not None and split not in known:
         raise InputError(f"split: got {split!r:.80}, {path} has {', '.join(known) or 'none'}", "split-unknown")
-    reading = _YoloReader(root, names, pose="kpt_shape" in settings)
-    listed = _listed(known, root, path, split, lost=_lost_folder(settings, path))
+    reading = _YoloReader(root, names, pose=settings.get("kpt_shape") not in NOTHING)
+    listed, missing = _listed(known, root, path, split, lost=_lost_folder(settings, path))
+    for key, problem in (missing | strays).items():
+        reading.builder.skip(SkipKind.SPLIT, path, key, InputError(problem, "split-missing"))
     keys = {image: key for key, image in enumerate(dict.fromkeys(chain.from_iterable(listed.values())))}
     for image in dict.fromkeys(chain.from_iterable(listed.values()) if split is None else listed[split]):
         reading.take(image, keys[image])
+    check_numbers(reading.numbers, range(len(names)), path)
     return reading.builder.build(dict(enumerate(names)), source=path, named=True)
 
 
@@ -122,26 +133,29 @@ def _named(where: Any, root: Path) -> list[Path]:
         return []
 
 
-def _listed(known: dict[str, Any], root: Path, path: Path, split: str | None, *, lost: str) -> dict[str, list[Path]]:
-    """Every split's images. Raises ValueError if those that are wanted cannot be listed; `lost` as `_lost_folder`."""
-    listed = {}
+def _listed(
+    known: dict[str, Any], root: Path, path: Path, split: str | None, *, lost: str
+) -> tuple[dict[str, list[Path]], dict[str, str]]:
+    """Every split's images, and why those of splits that are not wanted cannot be listed. Raises InputError if those
+    that are wanted cannot; `lost` as `_lost_folder`.
+    """
+    listed, missing = dict[str, list[Path]](), dict[str, str]()
     for each, where in known.items():
         try:
             listed[each] = list(_images(where, root, f"{path} {each}"))
-        except ValueError as problem:
-            if split not in (None, each):
-                continue
-            if not lost:
-                raise
-            text = f"{words(problem)}; and its `path: {lost:.200}` is no folder: correct it, or leave it out"
-            raise InputError(text, "labels-malformed") from None
-    return listed
+        except InputError as problem:
+            hint = f"; and its `path: {lost:.200}` is no folder: correct it, or leave it out" if lost else ""
+            if split in (None, each):
+                raise InputError(words(problem) + hint, problem.id) from None
+            missing[each] = words(problem).removeprefix(f"labels: {path} {each}: ") + hint
+    return listed, missing
 
 
 class _YoloReader:
     def __init__(self, root: Path, names: tuple[str, ...], *, pose: bool):
         self.builder = LabelsBuilder(root, where_of(root), written="cxcywh")
         self._names, self._pose = names, pose
+        self.numbers = Counter[int]()  # of the lines, by the numbers of their classes
 
     def take(self, image: Path, key: int) -> None:
         try:
@@ -160,6 +174,7 @@ class _YoloReader:
     def _line(self, text: Path, number: int, line: str, key: int, size: Size) -> None:
         try:
             category, values = self._values(line.split()[: BOX if self._pose else None])
+            self.numbers[category] += 1
             if not 0 <= category < len(self._names):
                 raise InputError(f"class {category}, the yaml names 0 to {len(self._names) - 1}", "category-unknown")
             corners, outline = _placed(values, size)
@@ -180,6 +195,12 @@ class _YoloReader:
             names = self._names
             known = f", that of {fields[0]!r} is {names.index(fields[0])}" if fields[0] in names else ""
             raise InputError(f"{fields[0]!r:.40} is no class number{known}", "line-malformed")
+        if _are_keypoints(values):
+            shape = f"`kpt_shape: [{(len(values) - 4) // 3}, 3]`"
+            raise InputError(
+                f"{len(values)} numbers after the class seem to be a box and keypoints: write {shape} into the yaml",
+                "line-malformed",
+            )
         if len(values) != 4 and (len(values) < 6 or len(values) % 2):
             raise InputError(
                 f"{len(values)} numbers after the class: a box has 4, a polygon x, y of at least 3 corners",
@@ -191,6 +212,16 @@ class _YoloReader:
                 "line-not-normalized",
             )
         return category, values
+
+
+def _are_keypoints(values: np.ndarray) -> bool:
+    """Whether the numbers are a box and points inside of it, each with 0, 1 or 2 for how it is seen."""
+    if len(values) < 2 * BOX or len(values) % 3 != 1:
+        return False
+    points = values[4:].reshape(-1, 3)
+    seen = points[points[:, 2] > 0, :2]
+    inside = (np.abs(seen - values[:2]) <= values[2:4] / 2 + ROUNDING).all()
+    return bool(np.isin(points[:, 2], (0, 1, 2)).all() and len(seen) and inside)
 
 
 def where_of(folder: Path) -> Where:
@@ -208,7 +239,9 @@ def label_file(image: Path) -> Path:
             parts[place] = FOLDERS[parts[place]]
             break
     usual, beside = Path(*parts).with_suffix(".txt"), image.with_suffix(".txt")
-    return beside if usual != beside and not is_folder(usual.parent) and is_file(beside) else usual
+    found = beside if usual != beside and not is_folder(usual.parent) and is_file(beside) else usual
+    capitals = found.with_suffix(".TXT")
+    return capitals if not is_file(found) and is_file(capitals) else found
 
 
 def _placed(values: np.ndarray, size: Size) -> tuple[list[float], bytes]:
@@ -250,11 +283,9 @@ def _of_list(path: Path, root: Path) -> list[Path]:
 def _place(name: str, root: Path, what: str) -> Path:
     """Some exports write `../train/images` for `train/images` beside their yaml."""
     for path in (root / name, root / name.removeprefix("../")):
-        if is_folder(path) or path.suffix == ".txt" and is_file(path):
+        if is_folder(path) or path.suffix.lower() == ".txt" and is_file(path):
             return path
-    raise InputError(
-        f"labels: {what}: {root / name} is neither a folder nor a text that lists images", "labels-malformed"
-    )
+    raise InputError(f"labels: {what}: {root / name} is {NO_PLACE}", "labels-malformed")
 
 
 def _text(value: Any, field: str, path: object) -> str:
@@ -319,7 +350,7 @@ def _texts(part: LabeledSplit) -> Iterator[Path]:
 
 
 def _not_carried(path: Path) -> str:
-    return "keypoints of poses" if "kpt_shape" in read_yaml(_file(path, None)) else ""
+    return "keypoints of poses" if read_yaml(_file(path, None)).get("kpt_shape") not in NOTHING else ""
 
 
 def _read(

@@ -2,15 +2,16 @@
 
 import json
 import re
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import yaml
 
 from paretodet.errors import InputError, words
 from paretodet.labels.builder import is_name
+from paretodet.labels.image_index import with_slashes
 from paretodet.labels.splits import TRAIN, VAL
-from paretodet.reading import visible_files
+from paretodet.reading import is_file, is_folder, visible_files
 
 SPLITS = {"train": TRAIN, "val": VAL, "test": ("test", "testing")}  # a split, and the keys that name it
 OTHER_KEYS = ("path", "names", "nc", "download")  # of the yaml, that name no split
@@ -20,6 +21,7 @@ WORDS = "|".join(("names", *(name for names in SPLITS.values() for name in names
 KEY = re.compile(rf"\b({WORDS})[\"']?\s*:", re.IGNORECASE)
 BOTH, ONE, NONE = 2, 1, 0  # of names and splits, in a yaml
 PLAIN = re.compile(r"[\w./][\w./-]*")  # a text that needs no quotes
+NOTHING: tuple[Any, ...] = (None, "", [], "~", "null", "Null", "NULL")  # YAML's, which is read as text here
 MAX_YAML = 2**20
 MAX_DEPTH = 16
 
@@ -94,10 +96,8 @@ def class_names(settings: dict[str, Any], path: Path) -> tuple[str, ...]:
         )
     if bad := [each for each in names if not is_name(each)]:
         raise InputError(f"labels: {path} names: {bad[0]!r:.40} holds a control character", "labels-malformed")
-    if whole(settings.get("nc", str(len(names)))) != len(names):
-        raise InputError(
-            f"labels: {path} nc: got {settings['nc']!r:.40}, names has {len(names)} classes", "labels-malformed"
-        )
+    if (stated := settings.get("nc")) not in NOTHING and whole(stated) != len(names):
+        raise InputError(f"labels: {path} nc: got {stated!r:.40}, names has {len(names)} classes", "labels-malformed")
     return tuple(names)
 
 
@@ -119,6 +119,45 @@ def flat(settings: dict[str, Any]) -> dict[str, Any]:
         if key not in OTHER_KEYS and isinstance(value, dict) and known & {str(name).strip().lower() for name in value}
     ]
     return settings | {key: value for each in inner for key, value in each.items() if key not in settings}
+
+
+def missing_keys(settings: dict[str, Any], known: dict[str, Any], root: Path) -> dict[str, str]:
+    """Key -> value of those that seem to name a split and are none: nothing is at their value, which is a place beside
+    that of a split in `known`, or of the same name in another folder.
+    """
+    others = {key: value for key, value in flat(settings).items() if key not in OTHER_KEYS and not _is_split(key)}
+    places = [_bare(each) for value in known.values() for each in _texts_of(value)]
+    return {
+        key: each
+        for key, value in others.items()
+        for each in _texts_of(value)
+        if not _is_there(each, root) and any(_is_beside(_bare(each), place) for place in places)
+    }
+
+
+def _is_split(key: str) -> bool:
+    return any(key.strip().lower() in names for names in SPLITS.values())
+
+
+def _is_there(place: str, root: Path) -> bool:
+    return any(is_file(path) or is_folder(path) for path in (root / place, root / _bare(place)))
+
+
+def _texts_of(value: Any) -> list[str]:
+    listed = value if isinstance(value, list) else [value]
+    return [with_slashes(each) for each in listed if isinstance(each, str) and each and "\0" not in each]
+
+
+def _bare(place: str) -> PurePosixPath:
+    """Without what some exports write before it."""
+    return PurePosixPath(place.removeprefix("../"))
+
+
+def _is_beside(one: PurePosixPath, other: PurePosixPath) -> bool:
+    if one.suffix != other.suffix or one.suffix not in ("", ".txt") or len(one.parts) != len(other.parts):
+        return False
+    nested = len(one.parts) > 1
+    return one.parent == other.parent and (nested or bool(one.suffix)) or nested and one.name == other.name
 
 
 def quoted(text: str) -> str:

@@ -1,10 +1,10 @@
 """Checks of the classes, within a part and between parts."""
 
-import re
 from collections.abc import Iterator
 
 import numpy as np
 
+from paretodet.labels.class_names import plain
 from paretodet.labels.lint.check import check
 from paretodet.labels.lint.finding import Place
 from paretodet.labels.lint.subject import LabeledSplit, Subject
@@ -29,10 +29,10 @@ def alike(subject: Subject) -> Iterator[Place]:
     for part in subject.parts[:1]:
         firsts = dict[str, str]()
         for name in part.data.labels:
-            plain = re.sub(r"[\s_-]+", " ", name).strip().casefold()
-            if plain in firsts:
-                yield Place(part.file, "", f"{name!r} and {firsts[plain]!r} are two classes")
-            firsts.setdefault(plain, name)
+            same = plain(name)
+            if same in firsts:
+                yield Place(part.file, "", f"{name!r} and {firsts[same]!r} are two classes")
+            firsts.setdefault(same, name)
 
 
 @check("class-unused", "note", "Remove the class, or label its objects.")

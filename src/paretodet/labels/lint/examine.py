@@ -100,6 +100,7 @@ def examine(
         images=scanned,
         label_file=lambda image: form.label_file(path, image),
         texts=form.texts,
+        unread=frozenset(place.place for place in unread),
     )
     wanted = (check for check in _checks(form) if decode or not check.decoded)
     found = {check: finding for check in wanted if (finding := run(check, subject))}

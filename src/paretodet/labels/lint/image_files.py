@@ -1,11 +1,13 @@
 """Checks of the image files."""
 
+import os
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import combinations
 from pathlib import Path
 
 from paretodet.images import SUFFIXES, TURNED, is_image_name
+from paretodet.labels.image_index import alike
 from paretodet.labels.lint.check import check
 from paretodet.labels.lint.finding import Place
 from paretodet.labels.lint.reader_errors import MISSING, UNREADABLE, reported
@@ -20,6 +22,11 @@ MODES = {
     "PA": "it has a palette", "RGBA": "it has an alpha channel", "CMYK": "it is CMYK",
     "I": "it has more than 8 bits a channel", "F": "it holds floating point numbers",
 }  # fmt: skip
+NEARLY: dict[str, Callable[[str], str]] = {  # what differs -> what is the same
+    "case": str.casefold,
+    "accents and escaped characters": alike,
+    "suffix": lambda name: os.path.splitext(name)[0],
+}
 
 
 @check("image-missing", "fault", "Copy the file there, or remove the image from the labels.")
@@ -28,15 +35,25 @@ def missing(subject: Subject) -> Iterator[Place]:
     listing = _Listing()
     for seen in subject.seen():
         if seen.image.problem == "no such file":
-            other = listing.like(seen.file)
-            yield Place(seen.file, "", f"no such file{other and f', but there is {other!r}: mind the case'}")
+            yield Place(seen.file, "", f"no such file{listing.like(seen.file)}")
 
 
 @check("image-unreadable", "fault", "Copy the file again from its source, or remove the image from the labels.")
 def unreadable(subject: Subject) -> Iterator[Place]:
     yield from reported(UNREADABLE, subject)
     for seen in subject.seen():
-        if seen.image.problem and seen.image.problem != "no such file":
+        if seen.image.problem and seen.image.problem != "no such file" and seen.image.id != "image-dark":
+            yield Place(seen.file, "", seen.image.problem)
+
+
+@check(
+    "image-dark",
+    "fault",
+    "Write the images as 8 bits, or multiply their values up to 65535: 12 bits in 16 are read nearly black.",
+)
+def dark(subject: Subject) -> Iterator[Place]:
+    for seen in subject.seen():
+        if seen.image.problem and seen.image.id == "image-dark":
             yield Place(seen.file, "", seen.image.problem)
 
 
@@ -162,16 +179,21 @@ def strange(subject: Subject) -> Iterator[Place]:
 
 
 class _Listing:
-    """The files of folders, by their names in lower case."""
+    """The images of folders, by what their names have in common with those of others."""
 
     def __init__(self) -> None:
-        self._names = dict[Path, dict[str, str]]()
+        self._names = dict[Path, list[dict[str, str]]]()
 
     def like(self, file: Path) -> str:
+        """What is there instead under a name that is nearly the same, in words; empty if nothing is."""
         if file.parent not in self._names:
-            there = file.parent.iterdir() if is_folder(file.parent) else ()
-            self._names[file.parent] = {each.name.casefold(): each.name for each in there}
-        return self._names[file.parent].get(file.name.casefold(), "")
+            there = sorted(file.parent.iterdir()) if is_folder(file.parent) else ()
+            names = [each.name for each in there if is_image_name(each.name, unread=True)]
+            self._names[file.parent] = [{same(name): name for name in names} for same in NEARLY.values()]
+        for (what, same), known in zip(NEARLY.items(), self._names[file.parent], strict=True):
+            if other := known.get(same(file.name)):
+                return f", but there is {other!r}: mind the {what}"
+        return ""
 
 
 def _identical(subject: Subject) -> list[list[ScannedFiles]]:
@@ -216,6 +238,7 @@ def _size(size: tuple[int, int]) -> str:
 CHECKS = (
     missing,
     unreadable,
+    dark,
     size_mismatch,
     exif_unturned,
     exif_turned,

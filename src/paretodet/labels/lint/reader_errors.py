@@ -32,7 +32,7 @@ FIXES: dict[ErrorId, str] = {
 }
 MISSING: tuple[ErrorId, ...] = ("image-missing",)
 UNREADABLE: tuple[ErrorId, ...] = ("image-format", "image-too-large", "image-unreadable")
-GROUPED = {*FIXES, *MISSING, *UNREADABLE}
+GROUPED = {*FIXES, *MISSING, *UNREADABLE, "split-missing"}
 
 
 def reported(ids: Container[str], subject: Subject) -> Iterator[Place]:
@@ -41,6 +41,14 @@ def reported(ids: Container[str], subject: Subject) -> Iterator[Place]:
         for each in part.data.skipped:
             if each.id in ids:
                 yield Place(each.file, each.place, each.reason)
+
+
+def _missing_splits(subject: Subject) -> Iterator[Place]:
+    """Those that are not reported already, as splits of the set that cannot be read."""
+    skipped = (each for part in subject.parts for each in part.data.skipped if each.id == "split-missing")
+    for each in dict.fromkeys(skipped):
+        if each.place not in subject.unread:
+            yield Place(each.file, each.place, each.reason)
 
 
 def _others(subject: Subject) -> Iterator[Place]:
@@ -57,6 +65,7 @@ def _beyond(subject: Subject) -> Iterator[Place]:
 
 CHECKS = (
     *(Check(id, "fault", fix, partial(reported, (id,))) for id, fix in FIXES.items()),
+    Check("split-missing", "fault", "Correct the path, or remove the key.", _missing_splits),
     Check("entry-unusable", "fault", "Correct the entry, or remove it.", _others),
     Check("more-left-out", "fault", "Correct what is listed and examine again.", _beyond),
 )

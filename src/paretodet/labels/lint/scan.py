@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from paretodet.errors import ErrorId
 from paretodet.images import ImageError, ImageHeader, read_head, read_image
 
 OnImage = Callable[[int, int], None]  # (images done, images in all)
@@ -21,6 +22,7 @@ class ScannedImage(NamedTuple):
     head: ImageHeader | None = None
     digest: bytes | None = None  # of the pixels, without the metadata; None if they were not decoded
     problem: str | None = None  # why it is no usable image
+    id: ErrorId | None = None  # of the problem
 
 
 def scan_images(paths: Iterable[Path], *, decode: bool, on_image: OnImage) -> dict[Path, ScannedImage]:
@@ -47,7 +49,7 @@ def scan_image(path: Path, *, decode: bool) -> ScannedImage:
         if decode:
             digest = _digest(read_image(path))
     except ImageError as error:
-        return ScannedImage(head, digest, error.message.removeprefix(f"{path}: "))
+        return ScannedImage(head, digest, error.message.removeprefix(f"{path}: "), error.id)
     except Exception as error:  # a decoder may raise anything on a damaged file
         return ScannedImage(head, digest, f"cannot be read ({type(error).__name__}: {error})")
     return ScannedImage(head, digest)

@@ -62,6 +62,7 @@ class Subject:
     images: Mapping[Path, ScannedImage]
     label_file: Callable[[Path], Path | None] = lambda image: None  # an image's own label file, if the format has such
     texts: Callable[[LabeledSplit], Iterable[Path]] = lambda part: ()  # label files of a split besides `file`
+    unread: frozenset[str] = frozenset()  # splits that cannot be read
 
     def seen(self) -> Iterator[ScannedFiles]:
         """Every image of every split."""
