@@ -146,3 +146,16 @@ def test_images_of_no_subset_are_a_part(tmp_path: Path) -> None:
     parts, unread = open_parts(tmp_path, format_of(tmp_path))
     assert [(part.split, part.names) for part in parts] == [("train", ["a.png"]), ("rest", ["b.png"])] and not unread
     assert parts[1].at(0, "").file == tmp_path / "annotations.xml"
+
+
+@pytest.mark.parametrize("first", ["annotations.xml", "task_1.xml"])
+def test_of_several_files_none_is_dropped(tmp_path: Path, first: str) -> None:
+    write(tmp_path, BOX).rename(tmp_path / first)
+    assert format_of(tmp_path).name == "cvat" and len(read_labels(tmp_path).boxes) == 1
+    (tmp_path / "task_2.xml").write_text((tmp_path / first).read_text())
+    (tmp_path / "other.xml").write_text("<project/>")
+    for read in (read_labels, splits):
+        with pytest.raises(ValueError, match=f"several files of CVAT: name one of {first}, task_2.xml") as refused:
+            read(tmp_path)
+        assert refused.value.id == "split-unnamed"
+    assert len(read_labels(tmp_path / "task_2.xml").boxes) == 1

@@ -162,6 +162,24 @@ def texts_of_a_set(folder):
     return SOUND["yolo"](folder) / "labels"
 
 
+def darwin(folder):
+    """Darwin 2.0, as `darwin dataset pull` lays it out."""
+    box = {"bounding_box": {"h": 4, "w": 3, "x": 1, "y": 2}, "id": "a", "name": "dog", "slot_names": ["0"]}
+    slot = {"slot_name": "0", "type": "image", "width": 64, "height": 48}
+    document = {"version": "2.0", "item": {"name": "a.jpg", "path": "/", "slots": [slot]}, "annotations": [box]}
+    write_image(folder / "images/a.jpg", 1)
+    (folder / "releases/latest/annotations").mkdir(parents=True)
+    (folder / "releases/latest/annotations/a.json").write_text(json.dumps(document))
+    return folder
+
+
+def darwin_1(folder):
+    image = {"width": 64, "height": 48, "original_filename": "a.jpg", "filename": "a.jpg", "url": "https://x"}
+    box = {"bounding_box": {"h": 4, "w": 3, "x": 1, "y": 2}, "name": "dog"}
+    (folder / "a.json").write_text(json.dumps({"dataset": "set", "image": image, "annotations": [box]}))
+    return folder / "a.json"
+
+
 CASES = {
     via: ("VGG Image Annotator", "COCO format"),
     via_table: (".csv of the VGG Image Annotator", "Import Annotations (from csv)"),
@@ -170,6 +188,8 @@ CASES = {
     dota: ("DOTA", "upright boxes around them"),
     supervisely: ("a project of Supervisely", "Export to COCO"),
     supervisely_project: ("a project of Supervisely", "Export to Pascal VOC"),
+    darwin: ("Darwin", "darwin convert coco"),
+    darwin_1: ("Darwin", "darwin convert coco"),
     create_ml: ("Create ML", "export"),
     tfrecord: ("TFRecord", "-if tf_detection_api -f coco"),
     yolo: ("YOLO's text files without their .yaml", "data.yaml with the lines `train: images` and `names: ["),
@@ -292,3 +312,56 @@ def test_the_columns_that_are_advised_are_read(tmp_path):
     write_image(tmp_path / "a.jpg", 1)
     (tmp_path / "a.csv").write_text("image,x,y,w,h,class,ignore\na.jpg,1,2,9,9,dog,0\na.jpg,20,2,9,9,dog,1\n")
     assert read_labels(tmp_path).crowd.tolist() == [False, True]
+
+
+@pytest.mark.parametrize("place", ["dataset", "sources/one"])
+def test_datumaros_sets_are_found_in_folders_below(tmp_path, place):
+    (tmp_path / "project" / place).parent.mkdir(parents=True)
+    SOUND["datumaro"](tmp_path / "project" / place)
+    project = tmp_path / "project"
+    assert format_of(project).name == "datumaro" and splits(project) == ("train", "val")
+    found = read_labels(project, split="val")
+    assert len(found.boxes) == 24 and found[0].image.parent == project / place / "images/val"
+
+
+def test_several_sets_of_datumaro_are_splits_with_their_folders(tmp_path):
+    for name in ("a", "b"):
+        SOUND["datumaro"](tmp_path / name)
+    assert splits(tmp_path) == ("a/train", "a/val", "b/train", "b/val")
+    assert read_labels(tmp_path, split="b/val")[0].image.parent == tmp_path / "b/images/val"
+
+
+def test_the_list_of_another_tool_is_not_taken_for_that_of_coco(tmp_path):
+    (tmp_path / "a.json").write_text(json.dumps({"filename": "a.jpg", "annotations": [{"label": "dog", "x": 1}]}))
+    (tmp_path / "b.json").write_text(json.dumps({"filename": "b.jpg", "annotations": []}))
+    with pytest.raises(ValueError, match="none of the known formats") as refused:
+        read_labels(tmp_path)
+    assert refused.value.id == "labels-format"
+
+
+@pytest.mark.parametrize("size", [1, 2**17])
+def test_cocos_fields_may_be_sorted_by_their_names(tmp_path, size):
+    """The first outline may be longer than what is looked at."""
+    SOUND["coco"](tmp_path / "set")
+    file = tmp_path / "set/annotations/instances_train.json"
+    document = json.loads(file.read_text())
+    document["annotations"][0] = {"attributes": "x" * size} | document["annotations"][0]
+    (tmp_path / "set/annotations/mine.json").write_text(json.dumps(document, sort_keys=True))
+    for each in ("train", "val"):
+        (tmp_path / f"set/annotations/instances_{each}.json").unlink()
+    assert format_of(tmp_path / "set").name == "coco" and len(read_labels(tmp_path / "set").boxes) == 24
+
+
+@pytest.mark.parametrize("name", ["cvat", "labelme"])
+def test_a_set_of_any_names_in_a_folder_below_is_named(tmp_path, name):
+    folder = SOUND[name](tmp_path / "set")
+    if name == "cvat":
+        (folder / "annotations.xml").rename(folder / "task_1.xml")
+        with pytest.raises(ValueError, match=f"holds CVAT in {folder}: name that folder"):
+            format_of(tmp_path)
+        return
+    for split in ("train", "val"):
+        (folder / split / "labels").mkdir()
+        for file in (folder / split).glob("*.json"):
+            file.rename(folder / split / "labels" / file.name)
+    assert format_of(tmp_path).name == name and splits(tmp_path) == ("train", "val")

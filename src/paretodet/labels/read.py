@@ -44,7 +44,8 @@ def format_of(path: Path | str) -> Format:
 def _below(path: Path) -> str:
     """What lies in a folder below, as of an archive that was unpacked into a folder of its own; empty without any."""
     folders = [each for each in folders_below(path, depth=DEPTH, most=FOLDERS) if each != path]
-    found = ((each, form) for each in folders for form in FORMATS if form.matches(each))
+    kinds = ((each, form) for each in folders for form in FORMATS)
+    found = (pair for pair in kinds if pair[1].matches(pair[0]) or pair[1].resembles(pair[0]))
     return next((f"{path} holds {form.title} in {each}: name that folder" for each, form in found), "")
 
 

@@ -25,6 +25,11 @@ VOTT = (b'"asset"', b'"regions"', b'"boundingBox"')
 CREATE_ML = (b'"coordinates"', b'"annotations"', b'"image')
 BDD = (b'"box2d"', b'"category"')
 SUPERVISELY = (b'"classTitle"', b'"points"')
+DARWIN = (
+    (b'"annotations"', b'"slot_names"'),
+    (b'"annotations"', b'"slots"'),
+    (b'"annotations"', b'"original_filename"'),
+)
 SUPERVISELY_META = (b'"classes"', b'"tags"', b'"title"', b'"shape"')
 LOOKED = 20  # files of a kind that are opened
 ARCHIVES = (".zip", ".tar", ".gz", ".tgz", ".7z", ".rar")
@@ -275,6 +280,14 @@ UNREAD = (
         "a project of Supervisely",
         _json_with(SUPERVISELY, SUPERVISELY_META),
         lambda path: "run its app Export to COCO, or Export to Pascal VOC, on it",
+    ),
+    UnreadFormat(
+        "Darwin's JSON, as V7 exports it",
+        lambda path: any(map(_json_with(*DARWIN), folders_below(path) if path.is_dir() else [path])),
+        lambda path: (
+            f"`darwin convert coco {shlex.quote(str(path))} {shlex.quote(f'{path.stem}-coco')}` "
+            "(pip install darwin-py) converts them"
+        ),
     ),
     UnreadFormat("WIDER FACE's text", _named("wider_face_*_bbx_gt.txt"), _datumaro("wider_face")),
     UnreadFormat("text as WIDER FACE has it", _is_wider, _as_csv),

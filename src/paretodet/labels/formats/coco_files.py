@@ -3,6 +3,7 @@
 import re
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 from paretodet.labels.json_stream import elements
 from paretodet.labels.splits import is_usual, split_of_file, usual
@@ -12,9 +13,11 @@ HEAD, LISTED = 2**16, 10_000  # bytes of a file, and files of a set, that are lo
 ANNOTATIONS = "annotations"  # folder
 PREFIX = "instances_"
 OBJECT = re.compile(rb"(\xef\xbb\xbf)?\s*\{")
-OPENING = re.compile(rb"(\xef\xbb\xbf)?\s*\{\s*\"(info|licenses|type|categories)\"\s*:")
-OWN = ("images", "annotations")  # lists, of which notes on classes, licenses and the like have none
-HELD = re.compile(rb"\"(images|annotations)\"\s*:\s*\[")
+OPENING = re.compile(rb"(\xef\xbb\xbf)?\s*\{\s*\"(info|licenses|type|categories|annotations)\"\s*:")
+IMAGES = re.compile(rb"\"images\"\s*:\s*\[")  # notes on classes, licenses and the like have no such lists
+ROWS = re.compile(rb"\"annotations\"\s*:\s*\[")
+ROW = re.compile(rb"\"(image_id|category_id)\"\s*:")  # a list of this name has no such rows in other tools' files
+MAPPED = re.compile(rb"\"categories\"\s*:\s*\{")  # as Datumaro has them
 
 
 def instances_files(path: Path) -> dict[str, Path]:
@@ -54,16 +57,24 @@ def only_file(path: Path) -> dict[str, Path]:
 
 
 def begins(file: Path) -> bool:
-    """Whether the file holds an object with a list of images or annotations, as far as its beginning tells."""
+    """Whether the file holds an object with a list of images, or of annotations as COCO has them, as far as its
+    beginning tells.
+    """
     try:
         with file.open("rb") as opened:
             head = opened.read(HEAD)
-        if OBJECT.match(head) is None or HELD.search(head) is not None:
-            return OBJECT.match(head) is not None
+        if OBJECT.match(head) is None or MAPPED.search(head) is not None:
+            return False
+        if IMAGES.search(head) is not None or ROWS.search(head) is not None and ROW.search(head) is not None:
+            return True
         more = len(head) == HEAD and OPENING.match(head) is not None
-        return more and any(key in OWN for key, _, _ in elements(file))
+        return more and any(_is_row(key, value) for key, _, value in elements(file))
     except (OSError, ValueError):
         return False
+
+
+def _is_row(key: str, value: Any) -> bool:
+    return key == "images" or key == "annotations" and isinstance(value, dict) and "image_id" in value
 
 
 def _listed(path: Path) -> list[Path]:

@@ -197,15 +197,21 @@ def _subset(image: Element) -> str:
 
 
 def _file(path: Path, split: str | None = None) -> Path:
-    """The file itself, or the folder's: of its usual name, else the first by content."""
-    if not path.is_dir() or is_file(path / FILE):
-        return path / FILE if path.is_dir() else path
-    return next((file for file in visible_files(path, "*.xml") if root_of(file) == ROOT), path / FILE)
+    """The file itself, or the folder's. Raises InputError if it has several."""
+    files = _files(path)
+    if len(files) > 1:
+        raise InputError(
+            f"labels: {path} has several files of CVAT: name one of {', '.join(file.name for file in files):.200}",
+            "split-unnamed",
+        )
+    return files[0] if files else path / FILE if path.is_dir() else path
 
 
-def _matches(path: Path) -> bool:
-    file = _file(path)
-    return file.suffix.lower() == ".xml" and is_file(file) and root_of(file) == ROOT
+def _files(path: Path) -> list[Path]:
+    """Those whose content is CVAT's: of a folder all, that of the usual name first."""
+    listed = [path / FILE, *visible_files(path, "*.xml")] if path.is_dir() else [path]
+    xmls = (file for file in dict.fromkeys(listed) if file.suffix.lower() == ".xml" and is_file(file))
+    return [file for file in xmls if root_of(file) == ROOT]
 
 
 def _splits(path: Path) -> tuple[str, ...]:
@@ -224,8 +230,8 @@ FORMAT = Format(
     title="CVAT",
     layout=f"an .xml of CVAT for images, or a folder with {FILE}",
     suffixes=(".xml",),
-    matches=lambda path: _matches(path / FILE if path.is_dir() else path),
-    resembles=_matches,
+    matches=lambda path: bool(_files(path / FILE if path.is_dir() else path)),
+    resembles=lambda path: bool(_files(path)),
     splits=_splits,
     read=_read,
     file=_file,

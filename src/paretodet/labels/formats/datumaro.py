@@ -11,7 +11,7 @@ from typing import Any
 from paretodet.errors import InputError
 from paretodet.labels.builder import LabelsBuilder, by_value, text_of, whole_number
 from paretodet.labels.format import Format, Where, one_file_a_split
-from paretodet.labels.image_index import ImageIndex
+from paretodet.labels.image_index import ImageIndex, folders_below
 from paretodet.labels.json_stream import elements
 from paretodet.labels.model import Labels, SkipKind
 from paretodet.labels.rle import Size, box_around, pack
@@ -148,10 +148,25 @@ def is_datumaro(file: Path) -> bool:
 
 
 def _files(path: Path) -> dict[str, Path]:
-    """Subset -> file."""
+    """Subset -> file: the file itself, else those of the folder, else those of folders below."""
+    return _here(path) or (_below(path) if path.is_dir() else {})
+
+
+def _here(path: Path) -> dict[str, Path]:
     if path.is_dir():
         return {file.stem: file for file in visible_files(path, "*.json", f"{FOLDER}/*.json") if is_datumaro(file)}
     return {path.stem: path} if path.suffix.lower() == ".json" and is_file(path) and is_datumaro(path) else {}
+
+
+def _below(path: Path) -> dict[str, Path]:
+    """With the folder in its name where a project has several sources."""
+    found = {folder: _here(folder) for folder in folders_below(path) if folder.name != FOLDER}
+    sets = {folder: files for folder, files in found.items() if files}
+    return {
+        stem if len(sets) == 1 else f"{folder.relative_to(path).as_posix()}/{stem}": file
+        for folder, files in sets.items()
+        for stem, file in files.items()
+    }
 
 
 FORMAT = Format(
@@ -160,6 +175,7 @@ FORMAT = Format(
     layout=f"{FOLDER}/<subset>.json with items, and images",
     suffixes=(".json",),
     where=where,
-    **one_file_a_split(_files, read_datumaro),
+    **one_file_a_split(_files, read_datumaro) | {"matches": lambda path: bool(_here(path))},
+    resembles=lambda path: bool(_files(path)),
     not_carried=lambda path: "attributes, order of depth, points, lines and labels of whole images",
 )

@@ -19,7 +19,7 @@ from paretodet.labels.shapes import DrawnShape, around, is_marked, numbers, poly
 from paretodet.labels.splits import is_usual, named
 from paretodet.reading import is_file, is_inside, read_bytes, visible_files
 
-MARK, HEAD = b'"shapes"', 4096
+MARKS, HEAD = (b'"shapes"', b'"imageData"'), 4096  # the image stands first where fields are sorted by their names
 PROBED = 20  # files of a folder that show what the others are
 MAX_BYTES = 2**26  # the image may be in the file
 Shape = dict[str, Any]
@@ -56,7 +56,8 @@ def is_labelme(file: Path) -> bool:
     """Whether the file begins as LabelMe's do."""
     try:
         with file.open("rb") as opened:
-            return MARK in opened.read(HEAD)
+            head = opened.read(HEAD)
+        return any(mark in head for mark in MARKS)
     except OSError:
         return False
 
@@ -89,7 +90,7 @@ class _LabelMeReader:
                 self.builder.skip(SkipKind.ANNOTATION, file, f"object[{number}]", problem, number)
             return
         if wanted:
-            crowd = any(is_marked(shape.get("flags")) for shape in shapes)
+            crowd = any(map(_is_crowd, shapes))
             self.builder.box(key, category, drawn.corners, number=number, crowd=crowd, outline=drawn.outline)
 
     def _image(self, file: Path, content: Shape) -> tuple[str, Size]:
@@ -149,9 +150,14 @@ def _objects(content: Shape) -> Iterator[tuple[Any, list[Shape]]]:
     for place, shape in enumerate(content["shapes"]):
         about = shape if isinstance(shape, dict) else {}
         group = about.get("group_id")
-        key = (place,) if not isinstance(group, int | str) else (group, repr(about.get("label")))
+        key = (place,) if group == "" or not isinstance(group, int | str) else (group, repr(about.get("label")))
         groups.setdefault(key, []).append(about)
     return ((shapes[0].get("label"), shapes) for shapes in groups.values())
+
+
+def _is_crowd(shape: Shape) -> bool:
+    """Whether it is marked among its flags or, as other tools write it, beside them."""
+    return any(map(is_marked, (shape, shape.get("flags"), shape.get("attributes"))))
 
 
 def _drawn(shape: Shape) -> DrawnShape:
@@ -204,6 +210,7 @@ FORMAT = Format(
     layout="a folder of .json files beside their images",
     suffixes=(".json",),
     matches=_matches,
+    resembles=lambda path: path.is_dir() and any(map(_holds_files, folders_below(path))),
     splits=splits,
     read=_read,
     file=lambda path, split: path,

@@ -118,7 +118,7 @@ def where(file: Path) -> Where:
 
 def split_of(file: Path) -> str:
     """oidv6-train-annotations-bbox.csv is of train."""
-    return re.sub(r"^oidv\d+-", "", file.name.removesuffix(END).removesuffix(".csv"))
+    return re.sub(rf"^oidv\d+-|({re.escape(END)}|\.csv)$", "", file.name, flags=re.IGNORECASE)
 
 
 def _columns(file: Path, names: list[str], needed: tuple[str, ...]) -> list[int]:
