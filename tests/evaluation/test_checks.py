@@ -92,3 +92,22 @@ def test_some_with_masks_and_some_without():
     found[0]["segmentation"] = [[0, 0, 9, 0, 9, 9]]
     with pytest.raises(ValueError, match=r"results\[1\]: has no segmentation, which others have"):
         check_results(found, known(truth))
+
+
+def test_what_a_row_needs_is_stated():
+    """As of the lists of all boxes of an image, which other tools write."""
+    nested = [{"image_id": 7, "boxes": [BOX], "scores": [0.5], "labels": [1]}]
+    with pytest.raises(
+        ValueError, match=r"results\[0\]: has no category_id; a row is one detection with image_id"
+    ) as caught:
+        check_results(nested, known(labels([(7, 1, BOX, False)])))
+    assert caught.value.id == "results-malformed"
+
+
+@pytest.mark.parametrize("field", ["rbox", "poly"])
+def test_oriented_boxes_are_named_as_such(field):
+    """As Ultralytics writes them."""
+    rows = [{"image_id": 7, "category_id": 1, "score": 0.5, field: [10, 10, 40, 40, 0.3]}]
+    with pytest.raises(ValueError, match=r"results\[0\]: has no bbox; it has an oriented box") as caught:
+        check_results(rows, known(labels([(7, 1, BOX, False)])))
+    assert caught.value.id == "results-malformed"

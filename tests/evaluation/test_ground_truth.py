@@ -228,3 +228,22 @@ def test_a_name_too_long_for_the_disk_is_a_missing_image(tmp_path: Path) -> None
     images = [TRUTH["images"][0] | {"file_name": "x" * 300}, TRUTH["images"][1]]
     found = read_ground_truth(coco(tmp_path, TRUTH | {"images": images[::-1]}))
     assert len(found.labels) == 2
+
+
+@pytest.mark.parametrize("area", [0, -1, "0"])
+def test_areas_of_nothing_are_stated(tmp_path: Path, area: Any) -> None:
+    """COCO's evaluators count such objects as small."""
+    truth = json.loads(json.dumps(TRUTH))
+    truth["annotations"][1]["area"] = area
+    found = read_ground_truth(coco(tmp_path, truth))
+    (sentence,) = found.skipped
+    assert sentence.startswith("1 annotations of ") and "annotations[1] (" in sentence
+    assert found.labels.areas.tolist() == [77.5, float(area)]
+
+
+def test_labels_without_a_box_name_the_command_that_says_why(tmp_path: Path) -> None:
+    SOUND["yolo"](tmp_path / "set")
+    (tmp_path / "set/labels").rename(tmp_path / "set/annotations")
+    with pytest.raises(ValueError, match=rf"no usable box.*`paretodet doctor {tmp_path / 'set'}`") as refused:
+        read_ground_truth(tmp_path / "set", split="val")
+    assert refused.value.id == "labels-none"

@@ -35,3 +35,11 @@ def test_results_are_a_list(tmp_path):
     (tmp_path / "r.json").write_text("{}")
     with pytest.raises(ValueError, match="holds no list"):
         read_results(tmp_path / "r.json")
+
+
+@pytest.mark.parametrize("text", ['{"image_id": 1}\n{"image_id": 2}\n', "image_id,score\n1,0.5\n"])
+def test_what_is_no_json_is_refused_with_what_is_needed(tmp_path, text):
+    (tmp_path / "r.csv").write_text(text)
+    with pytest.raises(ValueError, match="cannot be read as JSON.*; COCO results are one JSON list") as caught:
+        read_results(tmp_path / "r.csv")
+    assert caught.value.id == "json-invalid"

@@ -181,3 +181,33 @@ def test_categories_are_numbered_as_tables_name_them(tmp_path, names):
     labels = read_labels(tmp_path / "labels.csv")
     found, notes = with_categories(rows, labels)
     assert [row["category_id"] for row in found] == [0, 1, 2] * 4 and notes == (AS_NAMES,)
+
+
+@pytest.mark.parametrize("write", [str.upper, str.title, lambda name: name.replace(" ", "_"), lambda name: f" {name} "])
+@pytest.mark.parametrize("field", ["category_id", "category_name"])
+def test_names_of_other_capitals_and_dashes_are_the_same(write, field):
+    truth = spread({3: "traffic light", 7: "dog"})
+    names = {3: "traffic light", 7: "dog"}
+    rows = [row | {field: write(names[row["category_id"]])} for row in perfect(truth)]
+    rows = [row | {"category_id": 10 - row["category_id"]} if field == "category_name" else row for row in rows]
+    assert numbers(rows, truth)[0] == right(truth)
+
+
+def test_names_that_would_be_one_category_are_refused():
+    truth = spread({3: "dog", 7: "cat"})
+    rows = [row | {"category_id": {3: "Dog", 7: "DOG"}[row["category_id"]]} for row in perfect(truth)]
+    with pytest.raises(ValueError, match="'DOG' is no category of the labels, which have dog, cat") as error:
+        with_categories(rows, known(truth))
+    assert error.value.id == "label-unknown"
+    same = spread({3: "dog", 7: "Dog"})
+    assert numbers([row | {"category_id": {3: "dog", 7: "Dog"}[row["category_id"]]} for row in perfect(same)], same)[
+        0
+    ] == right(same)
+
+
+def test_a_name_of_no_category_is_refused_with_those_there_are():
+    truth = spread({3: "dog", 7: "cat"})
+    rows = [row | {"category_id": {3: "dog", 7: "horse"}[row["category_id"]]} for row in perfect(truth)]
+    with pytest.raises(ValueError, match="'horse' is no category .*leave out the rows of other categories") as error:
+        with_categories(rows, known(truth))
+    assert error.value.id == "label-unknown"

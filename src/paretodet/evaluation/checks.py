@@ -12,6 +12,9 @@ from paretodet.labels.rle import pack
 
 Row = dict[str, Any]
 MAX_NUMBER = 1e18  # px or px²: no product of two coordinates overflows
+ROW = "a row is one detection with image_id, category_id, bbox and score"
+ORIENTED = ("rbox", "poly")  # fields of Ultralytics
+UPRIGHT = "it has an oriented box: write the upright one around it as x, y, width and height"
 UNKNOWN = {
     "image_id": "write file_name into every row, or leave out the rows of other images",
     "category_id": "write category_name into every row, or leave out the rows of other categories",
@@ -86,7 +89,8 @@ def _objects(rows: object, what: str) -> list[Row]:
 
 def _field(row: Row, name: str, what: str, place: int) -> Any:
     if name not in row:
-        raise InputError(f"{what}[{place}]: has no {name}", "results-malformed")
+        hint = UPRIGHT if name == "bbox" and any(field in row for field in ORIENTED) else ROW
+        raise InputError(f"{what}[{place}]: has no {name}; {hint}", "results-malformed")
     return row[name]
 
 

@@ -49,7 +49,13 @@ def read_results(path: Path, *, max_bytes: int = MAX_BYTES) -> list[dict[str, An
             f"results: {path} is a folder, and COCO results are one .json, such as `yolo val save_json=True` writes",
             "results-malformed",
         )
-    rows = read_json(path, what="results", max_bytes=max_bytes)
+    try:
+        rows = read_json(path, what="results", max_bytes=max_bytes)
+    except InputError as problem:
+        if problem.id != "json-invalid":
+            raise
+        text = "COCO results are one JSON list with an object for every detection"
+        raise InputError(f"{problem.message}; {text}", problem.id) from None
     if isinstance(rows, dict):
         rows = _detections_of(rows)
     if not isinstance(rows, list):

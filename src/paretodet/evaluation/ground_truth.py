@@ -13,12 +13,13 @@ from paretodet.evaluation.areas import with_areas
 from paretodet.evaluation.dictionary import Row, coco_dictionary
 from paretodet.labels.format import Format
 from paretodet.labels.formats.coco_checks import repeated_ids
-from paretodet.labels.model import Labels, Purpose, SkipKind, left_out
+from paretodet.labels.model import Labels, Purpose, SkipKind, doctor, left_out
 from paretodet.labels.read import format_of
 from paretodet.reading import sha256
 
 NO_AREA = "annotations of {} have no area, their outline's or box's is taken"
 NO_ID = "annotations of {} have a missing or repeated id, all are numbered anew"
+FLAT = "annotations of {} have an area of 0 or less, and count as small: AP by size takes what is written"
 IGNORED = "annotations of {} are marked `ignore`, and count as any other: COCO's evaluators read iscrowd alone"
 
 
@@ -70,8 +71,8 @@ def read_ground_truth(
     file = form.file(path, split) if form.single_files else path
     unused = data.left_out(file, images)
     if not len(data.boxes):
-        first = "".join(f"; {sentence}" for sentence in unused[:1])
-        raise InputError(f"labels: {file} has no usable box, so no accuracy can be computed{first}", "labels-none")
+        first = unused[0] if unused else f"`{doctor(path, images)}` says what was read"
+        raise InputError(f"labels: {file} has no usable box, so no accuracy can be computed; {first}", "labels-none")
     notes = (*unused, *_notes(data, file, form, images))
     data = with_areas(data)
     digest = sha256(file) if form.single_files else _content(data)
@@ -93,6 +94,9 @@ def _notes(data: Labels, file: Path, form: Format, images: Path | None) -> Itera
     if data.areas is not None and len(rows := np.flatnonzero(np.isnan(data.areas))):
         row = int(rows[data.numbers[rows].argmin()])
         yield left_out(len(rows), NO_AREA.format(file), first(row), file, images)
+    if data.areas is not None and len(rows := np.flatnonzero(data.areas <= 0)):
+        row = int(rows[data.numbers[rows].argmin()])
+        yield left_out(len(rows), FLAT.format(file), first(row), file, images)
     if data.ids is not None and (repeated := list(repeated_ids(data))):
         yield left_out(len(repeated), NO_ID.format(file), first(repeated[0][0]), file, images)
     if data.ignored is not None and len(rows := np.flatnonzero(data.ignored)):

@@ -13,6 +13,7 @@ import numpy as np
 from paretodet.errors import InputError
 from paretodet.evaluation.beside import AT, beside
 from paretodet.evaluation.fields import Row, name_in, number_of, whole
+from paretodet.labels.class_names import plain
 from paretodet.labels.coco_names import COCO_IDS, id_of
 from paretodet.labels.model import Labels
 
@@ -65,21 +66,42 @@ def _with_key(row: Row, key: int) -> Row:
 
 
 def _of_names(rows: Sequence[Row], labels: Labels) -> list[Row] | None:
-    """Rows whose `category_id` is the name of a category, with its number; None if there is none, or one is no name."""
-    known = _names(labels)
-    stated = {row.get("category_id") for row in rows if isinstance(row.get("category_id"), str)}
-    if not stated or not stated <= known.keys() or all(whole(name) is not None for name in stated):
+    """Rows whose `category_id` is the name of a category, with its number; None if there is none. Raises InputError if
+    one is no name.
+    """
+    stated = {row["category_id"] for row in rows if isinstance(row.get("category_id"), str)}
+    if all(whole(name) is not None for name in stated):
         return None
+    known = _known_names(stated, labels)
+    if strange := sorted(stated - known.keys()):
+        names = ", ".join(labels.labels)
+        raise InputError(
+            f"results: category_id {strange[0]!r:.40} is no category of the labels, which have {names:.200}: write the "
+            "names as the labels have them, or leave out the rows of other categories",
+            "label-unknown",
+        )
     return [row | {"category_id": known.get(str(row.get("category_id")), row.get("category_id"))} for row in rows]
 
 
 def _by_name(rows: Sequence[Row], labels: Labels) -> list[int] | None:
     """The category of each row; None unless every row has a number and the name of a category of the labels."""
-    known = _names(labels)
     names = [name_in(row, NAMES) or "" for row in rows]
+    known = _known_names(set(names), labels)
     if not rows or not known.keys() >= set(names) or any(number_of(row) is None for row in rows):
         return None
     return [known[name] for name in names]
+
+
+def _known_names(stated: set[str], labels: Labels) -> dict[str, int]:
+    """Category by each of the names that results state: as the labels have it, else with other capitals, spaces and
+    dashes, if no two names are one category then.
+    """
+    known = _names(labels)
+    times = Counter(map(plain, known))
+    alike = {plain(name): key for name, key in known.items() if times[plain(name)] == 1}
+    found = {name: known.get(name, alike.get(plain(name))) for name in stated if name}
+    keys = Counter(found.values())
+    return {name: key for name, key in found.items() if key is not None and (name in known or keys[key] == 1)}
 
 
 def _names(labels: Labels) -> dict[str, int]:
