@@ -360,3 +360,26 @@ def test_a_file_that_is_named_as_another_split_is_read_too(tmp_path, name, found
     SOUND["coco"](tmp_path)
     (tmp_path / "annotations/instances_val.json").rename(tmp_path / f"annotations/{name}.json")
     assert set(splits(tmp_path)) == ({"train", name} if found else {"train"})
+
+
+@pytest.mark.parametrize(
+    ("crowd", "means"),
+    [("", False), ([], False), ({}, False), ("true", True), ("False", False), ("1.0", True), ("0", False)],
+)
+def test_iscrowd_is_what_its_value_is_and_empty_is_absent(tmp_path, crowd, means):
+    found = read_coco(write(tmp_path, annotations=[BOX | {"iscrowd": crowd}]))
+    assert found.crowd.tolist() == [means] and not found.skips
+
+
+@pytest.mark.parametrize(
+    ("annotation", "categories", "task"),
+    [
+        ({"id": 1, "image_id": 7, "caption": "A dog."}, None, "captions"),
+        ({"image_id": 7, "file_name": "a.png", "segments_info": [{"id": 1, "category_id": 3}]}, CATEGORIES, "panoptic"),
+    ],
+)
+def test_a_file_of_another_task_is_named_as_such(tmp_path, annotation, categories, task):
+    with pytest.raises(ValueError, match=f"instances.json holds {task}") as refused:
+        read_coco(write(tmp_path, annotations=[annotation], categories=categories))
+    assert refused.value.id == "labels-format"
+    assert len(read_coco(write(tmp_path, annotations=[BOX | {"caption": "A dog."}])).boxes) == 1

@@ -87,3 +87,13 @@ def test_a_folder_of_images_is_taken_or_refused(tmp_path, name):
 def test_no_other_file_names_a_format():
     assert format_names(PACKAGE) == {form.name for form in FORMATS}
     assert files_that_name_a_format(PACKAGE) == []
+
+
+@pytest.mark.parametrize("name", [name for name in SOUND if name != "fiftyone"])  # whose file has one name
+def test_suffixes_of_label_files_may_be_in_capitals(tmp_path, name):
+    folder = SOUND[name](tmp_path / "set")
+    boxes = len(read_labels(folder, split="train").boxes)
+    for file in [each for each in folder.rglob("*") if each.suffix in (".json", ".csv", ".xml", ".txt")]:
+        file.rename(file.with_suffix(file.suffix.upper()))
+    assert format_of(folder).name == name and splits(folder) == ("train", "val")
+    assert len(read_labels(folder, split="train").boxes) == boxes > 0

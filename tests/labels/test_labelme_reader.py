@@ -150,3 +150,25 @@ def test_the_size_that_a_file_states_is_that_of_its_labels(tmp_path, sides):
     assert "size-mismatch" in {each.check for each in examine(folder).findings}
     (folder / "a.jpg").unlink()
     assert read_labelme(folder)[0].size == (90, 120)
+
+
+def test_an_empty_group_is_none(tmp_path):
+    plain = labelme_shape("dog", (1, 2, 9, 9))
+    shapes = [plain | {"group_id": ""}, labelme_shape("dog", (20, 20, 40, 40)) | {"group_id": ""}]
+    assert read_labelme(one(tmp_path, *shapes)).boxes.tolist() == [[1, 2, 9, 9], [20, 20, 40, 40]]
+
+
+@pytest.mark.parametrize("place", [None, "attributes", "flags"])
+def test_a_mark_beside_the_flags_makes_a_crowd(tmp_path, place):
+    """As X-AnyLabeling writes it."""
+    plain = labelme_shape("dog", (1, 2, 9, 9)) | {"difficult": False}
+    mark = {"difficult": True}
+    found = read_labelme(one(tmp_path, plain, plain | (mark if place is None else {place: mark})))
+    assert found.crowd.tolist() == [False, True]
+
+
+def test_fields_may_be_sorted_by_their_names(tmp_path):
+    folder = one(tmp_path, labelme_shape("dog", (1, 2, 9, 9)), imageData="A" * 2**16)
+    document = json.loads((folder / "a.json").read_text())
+    (folder / "a.json").write_text(json.dumps(document, sort_keys=True))
+    assert format_of(folder).name == "labelme" and len(read_labels(folder).boxes) == 1

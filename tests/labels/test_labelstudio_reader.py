@@ -145,3 +145,28 @@ def test_the_size_that_a_task_states_is_that_of_its_labels(tmp_path):
     (tmp_path / "a.jpg").unlink()
     (sample,) = read_label_studio(path)
     assert sample.size == SIZE and np.allclose(sample.boxes, [[4, 8, 20, 30]], atol=1e-4)
+
+
+@pytest.mark.parametrize("given", [[], [{"result": [], "was_cancelled": True}]])
+def test_what_nobody_has_labeled_is_left_out(tmp_path, given):
+    """It is no image without objects; that has an empty result."""
+    write_image(tmp_path / "b.jpg", 2)
+    sound = task(studio_region("dog", (4, 8, 20, 30)))
+    found = read_label_studio(write(tmp_path, sound, task(image="b.jpg", annotations=given)))
+    assert [each.image.name for each in found] == ["a.jpg"]
+    assert [(each.place, each.id) for each in found.skipped] == [("task[1]", "entry-unusable")]
+    assert len(read_label_studio(write(tmp_path, sound, task(image="b.jpg")))) == 2
+
+
+def test_regions_of_several_images_are_not_put_on_one(tmp_path):
+    first, second = (studio_region("dog", (4, 8, 20, 30)) | {"to_name": name} for name in ("left", "right"))
+    found = read_label_studio(write(tmp_path, task(first, first), task(first, second)))
+    assert len(found) == 1 and [(each.place, each.id) for each in found.skipped] == [("task[1]", "entry-unusable")]
+
+
+def test_fractions_in_place_of_percent_are_refused(tmp_path):
+    regions = [region("rectanglelabels", x=x, y=0.5, width=0.2, height=0.5) for x in (0.1, 0.5, 0.8)]
+    with pytest.raises(ValueError, match="regions lie in 0..1") as refused:
+        read_label_studio(write(tmp_path, task(*regions)))
+    assert refused.value.id == "labels-malformed"
+    assert len(boxes(write(tmp_path, task(*regions, region("rectanglelabels", x=10, y=10, width=9, height=9))))) == 4

@@ -97,3 +97,9 @@ def test_a_class_may_be_missing_from_all_lists(tmp_path: Path) -> None:
 def test_one_of_the_fields_is_enough(tmp_path: Path, field: str) -> None:
     path = write(tmp_path / "labels.json", images=[IMAGE | {field: FIELDS[field]}])
     assert format_of(path).name == "lvis" and read_labels(path, purpose=Purpose.SCORE).federated is not None
+
+
+@pytest.mark.parametrize("nothing", [None, ""])
+def test_a_file_name_that_is_empty_is_absent(tmp_path: Path, nothing: Any) -> None:
+    found = read_lvis(write(tmp_path / "val.json", images=[IMAGE | FIELDS | {"file_name": nothing}]))
+    assert found.name(0) == "val2017/5.jpg" and not found.skips

@@ -279,3 +279,58 @@ def test_a_mask_of_datumaro_has_the_box_around_it(tmp_path):
 def test_fractions_of_a_table_may_end_outside_by_rounding(tmp_path, last):
     found = read_table(table(tmp_path, f"image,x,y,w,h,class\na.jpg,0.25,0.5,0.25,0.25,dog\nb.jpg,{last},dog\n"))
     assert found.misreading is None and found.boxes[0].tolist() == [16, 24, 32, 36] and found.boxes.max() > 20
+
+
+def spread_lines(write):
+    """Twelve boxes all over an image, as `write` writes corners."""
+    places = [(x, y) for x in (0, 20, 44) for y in (0, 10, 20, 30)]
+    return "".join(f"a.jpg,{','.join(map(str, write(x, y, x + 20, y + 18)))},dog\n" for x, y in places)
+
+
+@pytest.mark.parametrize("header", ["image,x,y,w,h,class", "image,xmin,ymin,xmax,ymax,class"])
+@pytest.mark.parametrize(
+    ("write", "meaning"),
+    [
+        (lambda a, b, c, d: (a, b, c, d), "two corners"),
+        (lambda a, b, c, d: (a, b, c - a, d - b), "a corner, width"),
+        (lambda a, b, c, d: ((a + c) / 2, (b + d) / 2, c - a, d - b), "a center, width"),
+    ],
+)
+def test_another_form_of_a_table_in_pixels_is_one_fault(tmp_path, header, write, meaning):
+    found = read_table(table(tmp_path, f"{header}\n{spread_lines(write)}")).misreading
+    own = "two corners" if "xmin" in header else "a corner, width"
+    assert found is None if meaning == own else found.meaning.startswith(meaning)
+
+
+@pytest.mark.parametrize("column", ["split", "Set", "subset"])
+def test_a_column_of_splits_is_not_dropped(tmp_path, column):
+    lines = "a.jpg,4,8,16,22,dog,train\na.jpg,4,8,9,9,dog,train\nb.jpg,4,8,16,22,dog,{}\n"
+    header = f"image,x,y,w,h,class,{column}\n"
+    with pytest.raises(ValueError, match=f"column '{column}'.*train.csv, val.csv") as refused:
+        read_table(table(tmp_path, header + lines.format("val")))
+    assert refused.value.id == "split-unnamed"
+    for other in ("train", "", "4"):
+        assert len(read_table(table(tmp_path, header + lines.format(other))).boxes) == 3
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "latin-1"])
+@pytest.mark.parametrize("whole", [True, False])
+def test_a_table_that_is_no_text_is_named_as_such(tmp_path, encoding, whole):
+    path = table(tmp_path / "set", "")
+    path.write_bytes("image,xmin,ymin,xmax,ymax,class\na.jpg,4,8,20,30,h\u00fcnd\n".encode(encoding))
+    with pytest.raises(ValueError, match="train.csv is no text .*: save it as UTF-8") as refused:
+        read_labels(path.parent if whole else path)
+    assert refused.value.id == "labels-malformed"
+
+
+@pytest.mark.parametrize("kind", ["Polylines", "Detection"])
+def test_what_is_no_box_of_fiftyone_is_named(tmp_path, kind):
+    """Another field, of predictions, is not taken in its place."""
+    predictions = {"_cls": "Detections", "detections": [fiftyone_box("cat", (1, 1, 9, 9))]}
+    other = {"filepath": "data/a.jpg", "ground_truth": {"_cls": kind}}
+    for more in ({}, {"model": predictions}):
+        with pytest.raises(ValueError, match=f"has {kind} in ground_truth") as refused:
+            read_fiftyone(samples(tmp_path, other | more))
+        assert refused.value.id == "labels-malformed"
+    truth = sample(fiftyone_box("dog", (4, 8, 20, 30)), outlines={"_cls": kind})
+    assert len(read_fiftyone(samples(tmp_path, truth)).boxes) == 1

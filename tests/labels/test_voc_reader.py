@@ -363,3 +363,12 @@ def test_nothing_usable_is_refused_with_the_first_reasons(tmp_path):
 )
 def test_classes_whose_names_are_numbers_are_in_their_order(tmp_path, names, order):
     assert read_voc(voc(tmp_path, {"a": annotation(*map(thing, names))})).labels == order
+
+
+@pytest.mark.parametrize(
+    ("mark", "crowd"), [("<ignore>1</ignore>", True), ("<iscrowd>true</iscrowd>", True), ("<ignore/>", False)]
+)
+def test_other_marks_make_a_crowd_too(tmp_path, mark, crowd):
+    text = annotation(thing().replace("</object>", f"{mark}</object>"))
+    (sample,) = read_voc(voc(tmp_path, {"a": text}))
+    assert sample.crowd.tolist() == [crowd]

@@ -33,7 +33,7 @@ from paretodet.labels.image_columns import DEEPEST, without_folders
 from paretodet.labels.image_index import PROBED, customary_folder, holder, holds_any, image_folder, with_slashes
 from paretodet.labels.json_stream import elements
 from paretodet.labels.model import Labels, Purpose, SkipKind
-from paretodet.labels.rle import box_around, is_empty, pack
+from paretodet.labels.rle import NOTHING, box_around, is_empty, pack
 from paretodet.labels.shapes import is_marked
 from paretodet.labels.splits import chosen_file
 from paretodet.reading import is_file
@@ -41,7 +41,12 @@ from paretodet.reading import is_file
 BOX_TYPES = NUMBERS | {str}  # a number may be written as text
 LISTS = ("images", "annotations", "categories")
 FIRST_TEXT = -(2**40)  # stands for the first id that is a text: no number in results is that by chance
-IGNORE = ("ignore", "difficult", "IsGroupOf", "is_group_of", "is_crowd")  # marks of other evaluators
+IGNORE = ("ignore", "difficult", "IsGroupOf", "is_group_of", "is_crowd", "isCrowd", "Ignore")  # of other evaluators
+TRUTHS = {"true": 1, "false": 0}
+OTHER_TASKS = {  # by a field of annotations that have no box
+    "segments_info": "panoptic labels, without boxes: panopticapi's panoptic2detection_coco_format.py writes them",
+    "caption": "captions, which have no boxes: name the instances file of these images",
+}
 
 Element = dict[str, Any]
 Elements = Iterable[tuple[str, int, Any]]  # as `json_stream.elements` gives them
@@ -108,6 +113,7 @@ class InstancesReader:
         self._doubts = list[_Doubt]()
         self._held = list[tuple[int, Element]]()  # images whose ids are texts and no numbers
         self._numbered = False  # whether an image has a number as its id: a text is a mistake then
+        self._task, self._boxed = "", False  # another task that annotations are for; whether one has a box
         self._keys, self._texts = dict[str, int](), dict[int, str]()  # by the texts, and of all ids that are texts
 
     def read(self, listed: Elements, frequency: Callable[[], tuple[str, ...]] | None = None) -> Labels:
@@ -121,6 +127,8 @@ class InstancesReader:
                 lists.add(key)
             elif number >= 0 and key in take:
                 take[key](number, element)
+        if self._task and not self._boxed:
+            raise InputError(f"labels: {self.path} holds {self._task}", "labels-format")
         for name in LISTS:
             if name not in lists:
                 raise InputError(
@@ -241,6 +249,7 @@ class InstancesReader:
             category = whole_number(fields.get("category_id"), "category_id")
             box, crowd = _box_of(fields), _crowd(fields)
         except ValueError as problem:
+            self._task = self._task or _other_task(fields)
             return self.builder.skip(SkipKind.ANNOTATION, self.path, f"annotations[{number}]", problem, number)
         try:
             outline = pack(fields.get("segmentation"))
@@ -248,6 +257,7 @@ class InstancesReader:
             self.builder.skip(SkipKind.OUTLINE, self.path, f"annotations[{number}]", problem, number)
             outline = pack(None)
         more = ExtraValue(area=fields.get("area"), key=fields.get("id"), ignored=_ignored(fields) and not crowd)
+        self._boxed = True
         self.builder.box(owner, category, box, number=number, crowd=crowd, outline=outline, **more)
 
     def _category(self, number: int, category: Any) -> None:
@@ -294,11 +304,18 @@ def _box(box: Any) -> list[float]:
         raise InputError(f"bbox is {box!r:.80}, and a text in it is no number", "box-malformed") from None
 
 
+def _other_task(annotation: Element) -> str:
+    """What an annotation without a box is for; empty if its fields do not say."""
+    found = (what for field, what in OTHER_TASKS.items() if field in annotation and "bbox" not in annotation)
+    return next(found, "")
+
+
 def _crowd(annotation: Element) -> bool:
     """Whether it is a crowd; False if it does not say. Raises ValueError."""
-    value = annotation.get("iscrowd")
-    crowd = by_value(value) if isinstance(value, str) else value
-    if value is not None and crowd not in (0, 1):
+    if (value := annotation.get("iscrowd")) in NOTHING:
+        return False
+    crowd = TRUTHS.get(value.strip().lower(), by_value(value)) if isinstance(value, str) else value
+    if crowd not in (0, 1):
         raise InputError(f"iscrowd is {value!r:.40}, 0 or 1 is needed", "field-malformed")
     return bool(crowd)
 

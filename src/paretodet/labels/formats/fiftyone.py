@@ -24,6 +24,7 @@ SAMPLES, LABELS = "samples.json", "labels.json"
 HEAD = 2**16
 TRUTH = "ground_truth"
 DETECTIONS = "Detections"
+OTHER_KINDS = ("Detection", "Polyline", "Polylines", "Keypoint", "Keypoints", "Segmentation", "Heatmap")  # of labels
 Sample = dict[str, Any]
 
 
@@ -110,13 +111,23 @@ def _named(detections: Any, classes: list[Any] | None) -> Sample:
 
 
 def _field(path: Path) -> str:
-    """The field that holds the labels. Raises InputError if several may, and none is named as usual."""
-    fields = dict.fromkeys(
-        name
-        for sample in _samples(path)
-        for name, value in sample.items()
-        if isinstance(value, dict) and value.get("_cls") == DETECTIONS or name == TRUTH and value is None
-    )
+    """The field that holds the labels. Raises InputError if several may, and none is named as usual, or if the usual
+    one or all of them hold something other than boxes.
+    """
+    fields, others = dict[str, None](), dict[str, str]()
+    for sample in _samples(path):
+        for name, value in sample.items():
+            kind = value.get("_cls") if isinstance(value, dict) else None
+            if kind == DETECTIONS or name == TRUTH and value is None:
+                fields[name] = None
+            elif kind in OTHER_KINDS:
+                others[name] = str(kind)
+    if TRUTH in others or others and not fields:
+        name = TRUTH if TRUTH in others else next(iter(others))
+        raise InputError(
+            f"labels: {path} has {others[name]} in {name}, and boxes are {DETECTIONS}: export a field of {DETECTIONS}",
+            "labels-malformed",
+        )
     if len(fields) > 1 and TRUTH not in fields:
         raise InputError(
             f"labels: {path} has detections in {', '.join(fields)}: export the one field that holds the labels",

@@ -25,6 +25,7 @@ from paretodet.reading import is_file, visible_files
 
 END = "labels"  # of the fields of a region that name its classes: rectanglelabels, polygonlabels, labels, ...
 IGNORED = ("choices", "taxonomy", "rating", "textarea", "number")  # of the whole image
+FEW, FRACTIONS = 3, 1.01  # regions, and percent: as many that reach no farther are in fractions
 Task = dict[str, Any]
 
 
@@ -38,6 +39,7 @@ def read_label_studio(path: Path | str, *, images: Path | str | None = None) -> 
     reading = _TaskReader(path, Path(images) if images else path.parent)
     for number, task in enumerate(items(path)):
         reading.take(number, task)
+    reading.check_unit()
     return reading.builder.build(reading.classes.sorted, source=path, named=True)
 
 
@@ -46,6 +48,7 @@ class _TaskReader:
         self.path, self.classes, self._images = path, ClassNames(), ImageIndex(folder)
         self.builder = LabelsBuilder(folder, where(path))
         self._numbers = 0  # of the regions of the file
+        self._percents = list[float]()  # how far every region reaches
 
     def take(self, number: int, task: Any) -> None:
         about = task if isinstance(task, dict) else {}
@@ -53,6 +56,7 @@ class _TaskReader:
         first, self._numbers = self._numbers, self._numbers + len(regions)
         try:
             stated = _image(about)
+            _check_labeled(about, regions)
             name = next(filter(None, map(self._images.find, _names(stated))), None)
             size = self._images.size(name, _size(regions))
             self.builder.image(number, name or _names(stated)[-1], *size)
@@ -61,11 +65,23 @@ class _TaskReader:
         for place, region in enumerate(regions, first):
             self._region(number, place, region, size)
 
+    def check_unit(self) -> None:
+        """Raises InputError if all regions are in fractions and not in percent."""
+        if len(self._percents) >= FEW and max(self._percents) <= FRACTIONS:
+            raise InputError(
+                f"labels: {self.path}: all {len(self._percents)} regions lie in 0..1, as fractions of the image do: "
+                "x, y, width and height are percent, 0..100",
+                "labels-malformed",
+            )
+
     def _region(self, key: int, number: int, region: Task, size: Size) -> None:
         try:
             label, drawn = _label(region), _drawn(region, size)
         except ValueError as problem:
             return self.builder.skip(SkipKind.ANNOTATION, *where(self.path)(None, number), problem, number)
+        self._percents.append(
+            100 * max(side / whole for side, whole in zip(drawn.corners, (*size[::-1], *size[::-1]), strict=True))
+        )
         self.builder.box(key, self.classes.number(label), drawn.corners, number=number, outline=drawn.outline)
 
 
@@ -90,11 +106,27 @@ def _results(task: Task) -> list[Any]:
     """JSON-MIN has the regions in the task itself, in the field of the control."""
     given = task.get("annotations", task.get("completions"))
     if isinstance(given, list):
-        sound = [each for each in given if isinstance(each, dict) and not each.get("was_cancelled")]
+        sound = [each for each in given if _is_sound(each)]
         chosen = next((each for each in sound if each.get("ground_truth")), sound[0] if sound else {})
         return chosen["result"] if isinstance(chosen.get("result"), list) else []
     lists = [value for value in task.values() if isinstance(value, list) and value and _is_region(value[0])]
     return [each for value in lists for each in value]
+
+
+def _check_labeled(task: Task, regions: list[Task]) -> None:
+    """Raises InputError if nobody has labeled the image of a task, or if its regions lie on several."""
+    given = task.get("annotations", task.get("completions"))
+    if isinstance(given, list) and not any(_is_sound(each) for each in given):
+        what = "its annotations were canceled" if given else "it has no annotation"
+        raise InputError(f"{what}, so that nothing is known of its image", "entry-unusable")
+    if len(images := sorted({str(each["to_name"]) for each in regions if each.get("to_name")})) > 1:
+        raise InputError(
+            f"its regions lie on several images, {', '.join(images):.80}: export one a task", "entry-unusable"
+        )
+
+
+def _is_sound(annotation: Any) -> bool:
+    return isinstance(annotation, dict) and not annotation.get("was_cancelled")
 
 
 def _is_region(value: Any) -> bool:

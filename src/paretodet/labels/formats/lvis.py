@@ -46,7 +46,9 @@ def read_lvis(path: Path | str, *, images: Path | str | None = None, purpose: Pu
 
 
 def _name(image: coco.Element) -> Any:
-    if (name := image.get("file_name", MISSING)) is not MISSING or not isinstance(image.get("coco_url"), str):
+    if (name := image.get("file_name", MISSING)) not in (MISSING, None, "") or not isinstance(
+        image.get("coco_url"), str
+    ):
         return name
     return "/".join(urlsplit(image["coco_url"]).path.split("/")[-2:])
 

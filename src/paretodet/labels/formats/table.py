@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterator, Sequence
 from itertools import islice
 from pathlib import Path
-from typing import NamedTuple
+from typing import Literal, NamedTuple, NoReturn
 
 from paretodet.errors import InputError, words
 from paretodet.labels.builder import LabelsBuilder, by_value, text_of
@@ -22,7 +22,7 @@ from paretodet.labels.misread import SLACK
 from paretodet.labels.model import Labels, SkipKind
 from paretodet.labels.rle import Size
 from paretodet.labels.shapes import MARKS, is_set, numbers
-from paretodet.labels.splits import is_usual
+from paretodet.labels.splits import is_usual, learned
 from paretodet.reading import is_file, visible_files
 
 MAX_LINE = 2**16
@@ -40,6 +40,7 @@ SIDES = (("x", "bbox_x", "x_min", "left"), ("y", "bbox_y", "y_min", "top"),
 BOX = ("bbox", "box")  # "[x, y, width, height]" in one column
 HEIGHT, WIDTH = ("image_height", "img_height", "height"), ("image_width", "img_width", "width")
 BARE = ("path", "x1", "y1", "x2", "y2", "class")  # columns of files without a header
+SPLIT = ("split", "set", "subset", "usage", "partition")  # what a column of splits is called
 ONLY = "object"  # the class, if no column names one
 OTHER_COMMAS = (";", "\t")
 SUFFIX = re.compile(r"[-_ ]?(labels?|annotations?|boxes)$", re.IGNORECASE)  # of the file's name, behind the split
@@ -57,6 +58,7 @@ class TableColumns(NamedTuple):
     total: int  # columns
     header: bool
     marks: tuple[int, ...] = ()  # of crowds
+    split: int = -1
 
 
 def read_table(path: Path | str, *, images: Path | str | None = None) -> Labels:
@@ -67,22 +69,41 @@ def read_table(path: Path | str, *, images: Path | str | None = None) -> Labels:
     what it lacks.
     """
     path = Path(path)
-    columns = find_columns(path)
-    if columns is None:
-        raise InputError(f"labels: {path} has no columns of an image and a box in its first line", "labels-malformed")
+    columns = find_columns(path) or _no_columns(path)
+    _check_splits(path, columns)
     reading = _TableReader(path, Path(images) if images else path.parent, columns)
     for number, values in _rows(path, columns):
         reading.take(number, values)
     return reading.builder.build(reading.classes.sorted, source=path, named=True)
 
 
+def _no_columns(path: Path) -> NoReturn:
+    """Raises InputError for a file that is no text, or whose first line names no columns."""
+    next(_lines(path), None)
+    raise InputError(f"labels: {path} has no columns of an image and a box in its first line", "labels-malformed")
+
+
+def _check_splits(path: Path, columns: TableColumns) -> None:
+    """Raises InputError if a column says which lines are for training and which are not: all would be of one split."""
+    if columns.split < 0:
+        return
+    rows = (values for _, values in _rows(path, columns) if len(values) == columns.total)
+    names = {values[columns.split].strip() for values in rows} - {""}
+    if len(names) > 1 and learned(names) and all(map(is_usual, names)):
+        column, files = next(_lines(path))[1][columns.split], ", ".join(f"{name}.csv" for name in sorted(names))
+        raise InputError(
+            f"labels: {path} has the splits {', '.join(sorted(names))} in its column {column!r:.40}: write those of "
+            f"each into a file, {files}, with the same first line",
+            "split-unnamed",
+        )
+
+
 class _TableReader:
     def __init__(self, path: Path, folder: Path, columns: TableColumns) -> None:
         self.path, self.columns, self.classes, self._index = path, columns, ClassNames(), ImageIndex(folder)
         self._fractions = _are_fractions(path, columns)
-        self.builder = LabelsBuilder(
-            folder, where(path), written=("xywh" if columns.sides else "xyxy") if self._fractions else None
-        )
+        form: Literal["xyxy", "xywh"] = "xywh" if columns.sides else "xyxy"
+        self.builder = LabelsBuilder(folder, where(path), form=form, written=form if self._fractions else None)
         self._images = dict[str, tuple[int, Size | None]]()
 
     def take(self, number: int, values: list[str]) -> None:
@@ -137,15 +158,16 @@ def find_columns(path: Path) -> TableColumns | None:
     names = [re.sub(r"[\s-]+", "_", each.strip().lower()) for each in first]
     image, label = _place(names, IMAGE), _place(names, CLASS)
     marks = tuple(place for place, name in enumerate(names) if name in MARKS)
+    split = _place(names, SPLIT)
     corners, sides = _places(names, CORNERS), _places(names, SIDES)
     size = (_place(names, HEIGHT), _place(names, WIDTH))
     if image >= 0 and corners:
-        return TableColumns(image, label, corners, False, size, len(names), True, marks)
+        return TableColumns(image, label, corners, False, size, len(names), True, marks, split)
     if image >= 0 and (one := _place(names, BOX)) >= 0:
-        return TableColumns(image, label, (one,), True, size, len(names), True, marks)
+        return TableColumns(image, label, (one,), True, size, len(names), True, marks, split)
     if image >= 0 and sides:
         stated = (_place(names, HEIGHT[:2]), _place(names, WIDTH[:2]))
-        return TableColumns(image, label, sides, True, stated, len(names), True, marks)
+        return TableColumns(image, label, sides, True, stated, len(names), True, marks, split)
     if len(first) == len(BARE) and first[0].strip() and _all_numbers(first[1:5]):
         return TableColumns(0, 5, (1, 2, 3, 4), False, (-1, -1), len(BARE), False)
     return None
@@ -169,7 +191,7 @@ def _all_numbers(texts: Sequence[str]) -> bool:
 
 
 def _box(values: list[str], columns: TableColumns) -> list[float] | None:
-    """Corners, None if the line has no box. Raises InputError."""
+    """Its four numbers, None if the line has no box. Raises InputError."""
     texts = [values[place].strip() for place in columns.box]
     if len(texts) == 1:
         texts = [part.strip() for part in texts[0].strip("[]() ").split(",")]
@@ -177,8 +199,7 @@ def _box(values: list[str], columns: TableColumns) -> list[float] | None:
         return None
     if any("," in text for text in texts):
         raise InputError(f"the box is {texts!r:.60}: numbers have a point and no comma", "box-malformed")
-    a, b, c, d = numbers(texts, 4, "the box")
-    return [a, b, a + c, b + d] if columns.sides else [a, b, c, d]
+    return numbers(texts, 4, "the box")
 
 
 def _are_fractions(path: Path, columns: TableColumns) -> bool:
@@ -186,9 +207,12 @@ def _are_fractions(path: Path, columns: TableColumns) -> bool:
     corners = list[float]()
     for _, values in islice(_rows(path, columns), PROBED):
         try:
-            corners += _box(values, columns) or () if len(values) == columns.total else ()
+            box = _box(values, columns) if len(values) == columns.total else None
         except ValueError:
             continue
+        if box is not None:
+            a, b, c, d = box
+            corners += [a, b, a + c, b + d] if columns.sides else box
     return bool(corners) and all(-SLACK <= side <= 1 + SLACK for side in corners) and not set(corners) <= {0.0, 1.0}
 
 
@@ -211,6 +235,8 @@ def _lines(path: Path) -> Iterator[Line]:
                 if text.strip():
                     yield number, next(csv.reader([text], strict=True, delimiter=mark))
     except (OSError, ValueError, csv.Error, StopIteration) as problem:
+        if isinstance(problem, UnicodeDecodeError):
+            raise InputError(f"labels: {path} is no text ({problem}): save it as UTF-8", "labels-malformed") from None
         raise InputError(
             f"labels: {path} line {number} cannot be read ({words(problem)})", "labels-malformed"
         ) from None
@@ -228,7 +254,7 @@ def without_classes(subject: Subject) -> Iterator[Place]:
 
 def _unread(path: Path, columns: TableColumns) -> list[str]:
     """What the columns are called that have no meaning here."""
-    known = {columns.image, *columns.box, *columns.size, *columns.marks}
+    known = {columns.image, *columns.box, *columns.size, *columns.marks, columns.split}
     names = next(_lines(path), (1, []))[1] if columns.header else []
     return [name.strip() for place, name in enumerate(names) if place not in known and name.strip()]
 
@@ -251,6 +277,21 @@ def _files_of_splits(path: Path) -> dict[str, Path]:
     return found
 
 
+def _damaged(path: Path) -> dict[str, Path]:
+    """The file, or the only one of a folder, if it is no text in UTF-8."""
+    listed = visible_files(path, "*.csv") if path.is_dir() else [path] * (path.suffix.lower() == ".csv")
+    return {_stem(file): file for file in listed if is_file(file) and not _is_text(file)} if len(listed) == 1 else {}
+
+
+def _is_text(file: Path) -> bool:
+    try:
+        with file.open(encoding="utf-8-sig") as opened:
+            opened.read(MAX_LINE)
+    except (OSError, UnicodeDecodeError):
+        return False
+    return True
+
+
 def _stem(file: Path) -> str:
     return SUFFIX.sub("", file.stem) or file.stem
 
@@ -265,7 +306,8 @@ FORMAT = Format(
     layout="a .csv with a line for every box, such as filename,width,height,class,xmin,ymin,xmax,ymax",
     suffixes=(".csv",),
     where=where,
-    **one_file_a_split(_files, read_table),
+    **one_file_a_split(lambda path: _files(path) or _damaged(path), read_table)
+    | {"matches": lambda path: bool(_files(path)), "may_be": lambda path: bool(_damaged(path))},
     checks=(without_classes,),
     not_carried=lambda path: "other columns",
 )

@@ -39,6 +39,7 @@ from paretodet.labels.lint.finding import Place
 from paretodet.labels.lint.subject import LabeledSplit, Subject
 from paretodet.labels.model import Labels, Purpose, SkipKind
 from paretodet.labels.rle import Size
+from paretodet.labels.shapes import is_marked
 from paretodet.labels.splits import PARTS, REST, WHOLE, learned, named, usual
 from paretodet.labels.xml_stream import parse
 from paretodet.reading import is_file
@@ -165,10 +166,12 @@ def _object(element: Element, number: int) -> _Object:
 
 
 def _is_difficult(element: Element) -> bool:
-    """1 by its value; an element that is missing or empty is 0."""
-    text = (element.findtext("difficult") or "").strip().lower()
+    """1 by its value; an element that is missing or empty is 0. Other marks of this kind count too."""
+    if is_marked({child.tag: child.text for child in element}):
+        return True
+    text = (element.findtext("difficult") or "").strip()
     try:
-        return text == "true" or float(text or 0) == 1
+        return float(text or 0) == 1
     except ValueError:
         return False
 
