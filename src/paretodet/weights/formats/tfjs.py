@@ -12,6 +12,7 @@ from paretodet import schema
 from paretodet.errors import InputError, words
 from paretodet.reading import is_file, real_path
 from paretodet.schema import Count, Finite, Limits, Open
+from paretodet.weights.dequantized import by_rows
 from paretodet.weights.file_format import FileFormat
 from paretodet.weights.safe import WeightsError
 from paretodet.weights.tensorflow_tensor import by_name, from_bytes
@@ -129,8 +130,9 @@ def _dequantized(stored: Tensor, weight: TfjsWeight) -> Tensor:
     how, dtype = weight.quantization, DTYPES[weight.dtype]
     if how is None or how.dtype == "float16":
         return stored.to(dtype)
-    values = stored.double() * how.scale + how.min
-    return values.to(dtype) if dtype.is_floating_point else values.add(0.5).floor().to(dtype)
+    if dtype.is_floating_point:
+        return by_rows(stored, lambda rows: stored[rows].double() * how.scale + how.min)
+    return (stored.double() * how.scale + how.min).add(0.5).floor().to(dtype)
 
 
 FORMAT = FileFormat(name="tfjs", title="TensorFlow.js (model.json, manifest)", matches=_matches, read=read)

@@ -21,6 +21,7 @@ from torch import Tensor
 from paretodet.flatbuffer import LONGEST, FlatTable
 from paretodet.flexbuffer import numbers
 from paretodet.labels.builder import is_name
+from paretodet.weights.dequantized import by_rows
 from paretodet.weights.file_format import FileFormat
 from paretodet.weights.safe import WeightsError
 from paretodet.weights.wire import mapped
@@ -245,7 +246,8 @@ def _dequantized(constant: StoredTensor) -> Tensor:
         shape[dimension] = len(scales)
     scale = torch.tensor(scales, dtype=torch.float64).view(shape)
     zero = torch.tensor(zeros or [0] * len(scales), dtype=torch.float64).view(shape)
-    return ((values.double() - zero) * scale).float()
+    zero, scale = zero.expand(values.shape), scale.expand(values.shape)
+    return by_rows(values, lambda rows: (values[rows].double() - zero[rows]) * scale[rows])
 
 
 def _stored(constant: StoredTensor) -> Tensor:
