@@ -11,6 +11,7 @@ import torch
 from test_detectron_naming import backbone_names
 from torch import nn
 
+from paretodet.backbones.mobilenet_v2 import BODY
 from paretodet.backbones.resnet import UNITS
 from paretodet.importing import import_weights
 from paretodet.weights import files, safe
@@ -22,7 +23,7 @@ from record_torchvision_names import FILE
 from tensorflow_files import graph
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "weights.md"
-WIDTH = {"mobilenet_v2": 0.5}  # of the recorded variables
+WIDTH = {"mobilenet_v2": 0.5, "mobilenet_v2_classifier": 0.5}  # of the recorded variables
 
 
 def empty(shapes):
@@ -75,12 +76,20 @@ def variables(case):
         return {name: [int(side) for side in shape.split(",") if side] for name, shape in pairs}
 
 
+def whole_last(shapes):
+    """The shapes of a MobileNet v2 whose last convolution has all channels, as narrow classifiers of slim have it."""
+    last = {name: shape for name, shape in shapes.items() if "/Conv_1/" in name and "Predictor" not in name}
+    return shapes | {name: [*shape[:-1], 1280] for name, shape in last.items()}
+
+
 def slim(name):
     if name.startswith("resnet"):
         units = deeper(variables("resnet_v1_101"), int(name[6:]), r"block(\d)/unit_(\d+)/", first=1)
         root = f"resnet_v1_{name[6:]}"
         return empty({each.replace("resnet_v1_101", root): shape for each, shape in units.items()})
     cases = {"vgg16": "vgg_16", "mobilenet_v2": "ssdlite_mobilenet_v2", "vgg16_features": "vgg_16"}
+    if name == "mobilenet_v2_classifier":
+        return empty(whole_last(variables(cases["mobilenet_v2"])))
     return empty(variables(cases.get(name, name)))
 
 
@@ -153,6 +162,59 @@ def test_a_narrow_backbone_is_imported_at_its_width_and_again(tmp_path):
     assert (again.width, again.license) == (0.25, "MIT")
     found = safe.read(tmp_path / "c.safetensors")["stem.conv.weight"]
     assert torch.equal(found, first.permute(3, 2, 0, 1))
+
+
+def mobilenet_v2(path, width):
+    """A classifier of slim in a graph, with random variables; returns how many channels its layers have."""
+    depths = {"Conv": (3, 3, 3, slim_depth(32, width)), "Conv_1": (1, 1, slim_depth(320, width), 1280)}
+    before = depths["Conv"][-1]
+    for index, (_, channels) in enumerate(BODY):
+        scope = f"expanded_conv_{index}" if index else "expanded_conv"
+        inner, after = before * (6 if index else 1), slim_depth(channels, width)
+        if index:
+            depths[f"{scope}/expand"] = (1, 1, before, inner)
+        depths[f"{scope}/depthwise"] = (3, 3, inner, 1)
+        depths[f"{scope}/project"] = (1, 1, inner, after)
+        before = after
+    tensors = {}
+    for scope, shape in depths.items():
+        leaf = "depthwise_weights" if scope.endswith("depthwise") else "weights"
+        tensors[f"MobilenetV2/{scope}/{leaf}"] = torch.rand(shape)
+        count = shape[2] if leaf == "depthwise_weights" else shape[3]
+        norm = ("gamma", "beta", "moving_mean", "moving_variance")
+        tensors |= {f"MobilenetV2/{scope}/BatchNorm/{part}": torch.rand(count) for part in norm}
+    graph(tensors, path)
+
+
+def slim_depth(channels, width):
+    """slim's `_make_divisible`: a multiple of 8, at least 8, and at least 0.9 of what is asked."""
+    exact = channels * width
+    near = max(8, int(exact + 4) // 8 * 8)
+    return near + 8 if near < 0.9 * exact else near
+
+
+@pytest.mark.parametrize("width", [0.35, 0.5, 0.75, 1.0])
+def test_a_narrow_mobilenet_v2_of_slim_is_imported_with_its_whole_last_convolution(tmp_path, width):
+    mobilenet_v2(tmp_path / "frozen.pb", width)
+    given, out = WeightsMetadata(name="mobilenet_v2_classifier"), tmp_path / "a.safetensors"
+    assert import_weights(tmp_path / "frozen.pb", given, out).width == width
+    again = import_weights(out, given, tmp_path / "b.safetensors")
+    assert again.width == width
+    found = safe.read(tmp_path / "b.safetensors")
+    assert found["last.conv.weight"].shape[:2] == (1280, slim_depth(320, width))
+    assert found["stem.conv.weight"].shape[0] == slim_depth(32, width)
+
+
+def test_each_form_of_a_narrow_mobilenet_v2_is_told_by_its_name(tmp_path):
+    mobilenet_v2(path := tmp_path / "frozen.pb", 0.5)
+    with pytest.raises(safe.WeightsError, match="as mobilenet_v2_classifier") as refused:
+        import_weights(path, WeightsMetadata(name="mobilenet_v2"), tmp_path / "o.safetensors")
+    assert refused.value.id == "weights-other"
+    with torch.device("meta"):
+        net = build_backbone("mobilenet_v2_classifier", 0.5)
+    with pytest.raises(safe.WeightsError, match=r"as mobilenet_v2 \[") as refused:
+        tf_detection.state(slim("mobilenet_v2"), net)
+    assert refused.value.id == "weights-other"
 
 
 def test_a_width_that_no_backbone_has_is_an_error(tmp_path):

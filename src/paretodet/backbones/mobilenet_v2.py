@@ -37,11 +37,13 @@ class MobileNetV2:
     inside of one (`expanded_conv_13/expand`) or the last convolution (`Conv_1`). What comes after the last tap is not
     built.
 
-    `width` is TF-slim's depth_multiplier, which scales the last convolution too.
+    `width` is TF-slim's depth_multiplier. It scales the last convolution too, unless `whole_last`: slim's classifiers
+    narrower than 1 keep its channels (`finegrain_classification_mode`), detectors do not.
     """
 
     taps: tuple[str, ...] = ("expanded_conv_13/expand", "Conv_1")
     width: float = 1.0
+    whole_last: bool = False
     norm: BatchNorm | FrozenNorm = BatchNorm(eps=1e-3, momentum=3e-4)
 
     def __post_init__(self) -> None:
@@ -89,7 +91,7 @@ class MobileNetV2Net(NoTail, nn.Module):
     def __init__(self, spec: MobileNetV2):
         super().__init__()
         depths = [rounded(depth, spec.width) for depth in (STEM, *(depth for _, depth in BODY))]
-        last, act = rounded(LAST, spec.width), Relu6()
+        last, act = rounded(LAST, max(spec.width, 1.0) if spec.whole_last else spec.width), Relu6()
         layers = list(zip((stride for stride, _ in BODY), depths, depths[1:], strict=False))
         layers = layers[: ENDS.index(spec.taps[-1]) + 1]
         self.taps = spec.taps

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from paretodet.backbones.mobilenet_v2 import MobileNetV2
 from paretodet.backbones.named import NETWORKS
 from paretodet.backbones.vgg import VGG16, VGG16Reduced
 from paretodet.detectors.detector import Detector
@@ -19,12 +20,14 @@ from paretodet.weights.safe import WeightsError
 RESNETS: Mapping[str, Any] = {name: made for name, made in NETWORKS.items() if name.startswith("resnet")}
 # vgg16 has the classifier's fc6 and fc7, which are the tail of region detectors; in SSD's they are convolutions, and
 # vgg16_features lacks them.
-# A ResNet without a layout in its name is slim's.
+# A ResNet without a layout in its name is slim's. mobilenet_v2_classifier keeps all channels of its last convolution at
+# any width.
 BACKBONES: Mapping[str, Any] = {
     **NETWORKS,
     "vgg16": VGG16(taps=(5,)),
     "vgg16_features": VGG16(taps=(5,), tail=False),
     "vgg16_reduced": VGG16Reduced(),
+    "mobilenet_v2_classifier": MobileNetV2(whole_last=True),
     **{
         f"{name}_{layout}": replace(made, layout=layout)
         for layout in ("torchvision", "caffe")

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 from paretodet.backbones.inception import InceptionNet
 from paretodet.backbones.mobilenet_v1 import TAIL_AFTER, MobileNetV1Net
-from paretodet.backbones.mobilenet_v2 import SCOPES, MobileNetV2Net
+from paretodet.backbones.mobilenet_v2 import BODY, SCOPES, MobileNetV2Net
 from paretodet.backbones.resnet import ResNetNet
 from paretodet.backbones.vgg import VGG16Net
 
@@ -87,7 +87,8 @@ class SlimNetwork(NamedTuple):
 
 NETWORKS = {  # by the root of its scopes
     "MobilenetV1": SlimNetwork(MobileNetV1Net, _mobilenet_v1, "Conv2d_0", 32),
-    "MobilenetV2": SlimNetwork(MobileNetV2Net, _mobilenet_v2, "Conv_1", 1280),  # of others the channels are rounded
+    # The channels of other layers are rounded, and Conv_1 is not narrowed in classifiers.
+    "MobilenetV2": SlimNetwork(MobileNetV2Net, _mobilenet_v2, "expanded_conv_16/project", BODY[-1][1]),
     "InceptionV2": SlimNetwork(InceptionNet, _inception, "Conv2d_1a_7x7", 64),
     "InceptionV3": SlimNetwork(InceptionNet, _inception, "Conv2d_1a_3x3", 32),
     "InceptionResnetV2": SlimNetwork(InceptionNet, _inception, "Conv2d_1a_3x3", 32),

@@ -12,6 +12,8 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from paretodet.backbones.mobilenet_v2 import LAST as LAST_CHANNELS
+from paretodet.backbones.mobilenet_v2 import MobileNetV2Net
 from paretodet.backbones.resnet import ResNetNet
 from paretodet.detectors.detector import Detector
 from paretodet.detectors.released import as_released
@@ -63,6 +65,7 @@ BOXES = re.compile(r"heads\.\d\.boxes\b(?!.*depthwise)")
 LEVEL = re.compile(r"heads\.0\.(?:boxes|scores)\.(\d+)\b(?!.*depthwise)")  # of an SSD
 MOST_REPEATED = 2**24  # numbers of a file that it does not store one by one
 UNIT = "/unit_"  # in the scope of a layer of a ResNet, behind its block
+LAST = "MobilenetV2/Conv_1"
 
 
 def matches(names: Collection[str]) -> bool:
@@ -84,6 +87,7 @@ def state(tensors: Tensors, module: nn.Module) -> Tensors:
         check_region_grid(tensors, module.spec)
     _check_layout(module)
     layers = _renamed(layers_of(tensors))
+    _check_last(module, layers)
     found, places = dict[str, Tensor](), list(_places(module, layers))
     for part, scopes in places:
         wanted = [scope for root in scopes for scope in under(layers, root)]
@@ -116,6 +120,20 @@ def _check_layout(module: nn.Module) -> None:
             f"{backbone.layout!r} has them: import the file as resnet50, resnet101 or resnet152",
             "weights-other",
         )
+
+
+def _check_last(module: nn.Module, layers: Layers) -> None:
+    """Raises WeightsError for a narrow MobileNet v2 whose last convolution is as wide as that of the other form."""
+    backbone = module.backbone if isinstance(module, Detector) else module
+    if not isinstance(backbone, MobileNetV2Net) or backbone.last is None:
+        return
+    found, wanted = _outputs(layers, LAST), backbone.info.channels[-1]
+    if found == LAST_CHANNELS > wanted:
+        message = f"its last convolution has all {found} channels, as only classifiers of TF-slim have: import it as "
+        raise WeightsError(f"{message}mobilenet_v2_classifier", "weights-other")
+    if 0 < found < wanted == LAST_CHANNELS:
+        message = f"its last convolution has {found} channels, those of classifiers {wanted}: import it as mobilenet_v2"
+        raise WeightsError(message, "weights-other")
 
 
 def _check_depth(places: Iterable[SlimPlace], layers: Layers) -> None:
