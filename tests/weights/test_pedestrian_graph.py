@@ -16,7 +16,7 @@ from paretodet.detectors.detector import build
 from paretodet.detectors.families import Override, spec
 from paretodet.images import read_image
 from paretodet.types import Images
-from paretodet.weights import files
+from paretodet.weights import files, graph_rules
 from paretodet.weights.anchors import second_square
 from paretodet.weights.formats import tensorflow_graph
 from paretodet.weights.namings import tf_detection
@@ -86,6 +86,8 @@ def test_the_graph_is_imported_whole_and_its_outputs_are_tensorflows(graph, data
     tensors = tensorflow_graph.read(graph)
     assert tf_detection.metadata(tensors, MADE) == {"width": 1.0, "classes": 1}
     assert second_square(tensors) == "last"
+    graph_rules.check(tensors, MADE)
+    assert graph_rules.assumed(tensors, MADE) == ()
     detector, kept = build(MADE).eval(), golden()
     files.load(detector, graph)
     for index, name in enumerate(kept["names"].tolist()):

@@ -1,9 +1,14 @@
-"""TensorFlow's frozen graphs (`.pb`): the weights are constants of the graph. No operation is executed."""
+"""TensorFlow's frozen graphs (`.pb`): the weights are constants of the graph. No operation is executed.
 
+Operators that turn logits into scores are tensors without numbers, named NAME:OPERATOR.
+"""
+
+import re
 from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
 
+import torch
 from torch import Tensor
 
 from paretodet.errors import InputError, words
@@ -15,6 +20,9 @@ from paretodet.weights.wire import WireReader, content, mapped, text
 NODE = 1  # the field of GraphDef
 NAME, OP, ATTRIBUTE = 1, 2, 5  # of NodeDef
 KEY, VALUE, TENSOR = 1, 2, 8  # of the entries of a node's attributes, and of AttrValue
+SCORES = re.compile(
+    r"(?:SecondStage)?Postprocessor/(?:(?:Softmax|Sigmoid)(?:_\d+)?|convert_scores):(?:Identity|Softmax|Sigmoid)"
+)
 
 
 def _matches(path: Path) -> bool:
@@ -35,19 +43,23 @@ def read(path: Path) -> dict[str, Tensor]:
         found = by_name(constants(reader, mapped(path)))
     except InputError as error:
         raise WeightsError(f"{path}: not a readable graph of TensorFlow: {words(error)}", "weights-format") from None
-    if not found:
+    if all(":" in name for name in found):
         raise WeightsError(f"{path}: a graph without weights; freeze it, or import its checkpoint", "weights-format")
     return found
 
 
 def constants(reader: WireReader, graph: memoryview) -> Iterator[tuple[str, Tensor]]:
-    """The constants of a GraphDef that can be weights. Raises InputError for malformed ones."""
+    """The constants of a GraphDef that can be weights, and the operators of `SCORES`. Raises InputError for malformed
+    ones.
+    """
     for node in reader.messages(graph, NODE):
         name = ""
         for number, value in reader.fields(node):
             if number == NAME:
                 name = text(value)
-            elif number == OP and text(value) != "Const":
+            elif number == OP and (operator := text(value)) != "Const":
+                if SCORES.fullmatch(f"{name}:{operator}"):
+                    yield f"{name}:{operator}", torch.empty(0)
                 break
             elif number == ATTRIBUTE:
                 attribute = reader.last(content(value))

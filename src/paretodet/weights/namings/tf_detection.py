@@ -21,6 +21,7 @@ from paretodet.detectors.spec import DetectorSpec
 from paretodet.heads.dense import SeparableHead, SeparateHead
 from paretodet.heads.position_sensitive import PositionSensitiveHead
 from paretodet.rules.anchors import MultiGridAnchors
+from paretodet.weights import graph_rules
 from paretodet.weights.anchors import (
     XYWH,
     check_region_grid,
@@ -77,14 +78,16 @@ def state(tensors: Tensors, module: nn.Module) -> Tensors:
     """The state of a detector, or of a backbone from a classifier or a detector.
 
     Variables without a place keep their names, except those that a backbone does not have. Raises WeightsError if the
-    anchors are others, or those of an SSD in an order that the tensors do not tell, if masks have another side, if
-    norms were folded by names that are not known, or if a ResNet has other strides or more units than the module.
+    anchors are others, or those of an SSD in an order that the tensors do not tell, if masks have another side, if the
+    graph has other rules, if norms were folded by names that are not known, or if a ResNet has other strides or more
+    units than the module.
     """
     _check_repeated(tensors)
     check_placed(name for name in tensors if not VARIABLE.fullmatch(name))
     if isinstance(module, Detector):
         _check_masks(tensors, module.spec)
         check_region_grid(tensors, module.spec)
+        graph_rules.check(tensors, module.spec)
     _check_layout(module)
     layers = _renamed(layers_of(tensors))
     _check_last(module, layers)
@@ -102,13 +105,14 @@ def state(tensors: Tensors, module: nn.Module) -> Tensors:
 
 
 def metadata(tensors: Tensors, spec: DetectorSpec) -> dict[str, Any]:
-    """The width of the network, `classes`, how many the last head has, and whether the spec differs from the released
-    code, of which region detectors are.
+    """The width of the network, `classes`, how many the last head has, what the graph states in place of the catalogue,
+    and whether the spec differs from the released code, of which region detectors are.
     """
     layers = _renamed(layers_of(tensors))
     released = len(spec.stages) > 1 and as_released(spec) != spec and not _of_paper(layers, spec)
     fields = {"width": width(tensors), "classes": _classes(layers), "released": released or None}
-    return {name: value for name, value in fields.items() if value is not None}
+    known = {name: value for name, value in fields.items() if value is not None}
+    return known | graph_rules.taken_over(tensors, spec)
 
 
 def _check_layout(module: nn.Module) -> None:
@@ -246,6 +250,12 @@ def unproved(tensors: Tensors, module: nn.Module) -> tuple[str, ...]:
     return ()
 
 
+def _unproved(tensors: Tensors, module: nn.Module) -> tuple[str, ...]:
+    """What a file has neither of its anchors nor of the rules of its graph."""
+    rules = graph_rules.assumed(tensors, module.spec) if isinstance(module, Detector) else ()
+    return (*unproved(tensors, module), *rules)
+
+
 def width(tensors: Tensors) -> float | None:
     """The factor on the channels; None without the layer that tells it."""
     layers = _renamed(layers_of(tensors))
@@ -283,5 +293,5 @@ def _outputs(layers: Layers, scope: str) -> int:
 
 NAMING = Naming(
     name="tf-detection", title="TensorFlow's Object Detection API or TF-slim",
-    matches=matches, state=state, metadata=metadata, width=width, unproved=unproved,
+    matches=matches, state=state, metadata=metadata, width=width, unproved=_unproved,
 )  # fmt: skip
