@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from paretodet.weights import pickled
+from paretodet.weights import detectron_cfg, pickled
 from paretodet.weights.averages import averages
 from paretodet.weights.file_format import FileFormat
 from paretodet.weights.formats import torch_file
@@ -20,13 +20,14 @@ def _matches(path: Path) -> bool:
 
 
 def read(path: Path) -> dict[str, Tensor]:
-    """The arrays of a pickle by name, without what else it has.
+    """The arrays of a pickle by name, and the numbers of its configuration (`detectron_cfg`), without what else it has.
 
     Raises WeightsError if there is none, and if there are averages of weights beside them.
     """
     found = pickled.read(path)
     if averaged := averages(found, _is_weight):
         raise averaged[0].refused(path)
+    cfg = detectron_cfg.numbers(_text(found.get("cfg"))) if isinstance(found, dict) else {}
     for wrapper in WRAPPERS:
         found = found.get(wrapper, found) if isinstance(found, dict) else {}
     arrays = {name: values for name, value in found.items() if (values := pickled.array(value)) is not None}
@@ -34,7 +35,14 @@ def read(path: Path) -> dict[str, Tensor]:
         raise WeightsError(
             f"{path}: not a dictionary of arrays, and no item {' or '.join(WRAPPERS)} is one", "weights-format"
         )
-    return {name: torch.from_numpy(values) for name, values in arrays.items()}
+    return {name: torch.from_numpy(values) for name, values in arrays.items()} | cfg
+
+
+def _text(value: Any) -> str:
+    """A text, which Python 2 has as bytes; empty for anything else."""
+    if isinstance(value, memoryview | bytearray):
+        return bytes(value).decode("latin1")
+    return value if isinstance(value, str) else ""
 
 
 def _is_weight(value: Any) -> bool:

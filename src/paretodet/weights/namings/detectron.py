@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from paretodet.backbones.resnet import ResNetNet
 from paretodet.detectors.detector import Detector
 from paretodet.detectors.spec import DetectorSpec
+from paretodet.weights import detectron_cfg
 from paretodet.weights.folded import folded
 from paretodet.weights.naming import Naming, Tensors
 from paretodet.weights.renaming import Numbering, counted, placed, resnet_unit, rules
@@ -22,7 +23,7 @@ SIGN = "res_conv1_bn_s"
 STEM = "stem.conv.weight"
 FAMILIES = ("retinanet", "faster_rcnn_fpn", "mask_rcnn", "cascade_rcnn")
 LEFT_OUT = re.compile(
-    r".*_momentum$|__preserve__/|(fc1000|pred)_[wb]$|conv1_b$"
+    rf"{detectron_cfg.MARK}|.*_momentum$|__preserve__/|(fc1000|pred)_[wb]$|conv1_b$"
 )  # Detectron computes with none of them
 BRANCHES = {"1": "shortcut", "2a": "squeeze", "2b": "spatial", "2c": "expand"}
 KINDS = {"w": "weight", "b": "bias"}
@@ -86,17 +87,22 @@ def our_names(names: Collection[str]) -> dict[str, str]:
 
 
 def _metadata(tensors: Tensors, spec: DetectorSpec) -> dict[str, Any]:
-    """The number of classes: RetinaNet's 9 anchors have one score a class each, a region has one for the background."""
+    """What the configuration states in place of the catalogue, and the number of classes: RetinaNet's 9 anchors have
+    one score a class each, a region has one for the background.
+    """
     _check_spec(spec)
+    stated = detectron_cfg.taken_over(tensors, spec)
     if (scores := tensors.get("retnet_cls_pred_fpn3_b")) is not None:
-        return {"classes": scores.numel() // spec.anchors.per_cell[0]}
+        return stated | {"classes": scores.numel() // spec.anchors.per_cell[0]}
     scores = tensors.get("cls_score_b")
-    return {} if scores is None else {"classes": scores.numel() - 1}
+    return stated if scores is None else stated | {"classes": scores.numel() - 1}
 
 
 def _state(tensors: Tensors, module: nn.Module) -> Tensors:
     """Raises WeightsError for a detector or backbone that differs from Detectron's although the tensors fit."""
     _check(module)
+    if isinstance(module, Detector):
+        detectron_cfg.check(tensors, module.spec)
     used = {name: values for name, values in tensors.items() if not LEFT_OUT.match(name)}
     state = {place: used[name] for name, place in our_names(used).items()}
     if STEM in state and state[STEM].dim() == 4:
@@ -148,4 +154,10 @@ def _check_spec(spec: DetectorSpec) -> None:
         )
 
 
-NAMING = Naming(name="detectron", title="Detectron", matches=_matches, state=_state, metadata=_metadata)
+def _unproved(tensors: Tensors, module: nn.Module) -> tuple[str, ...]:
+    return detectron_cfg.assumed(tensors, module.spec) if isinstance(module, Detector) else ()
+
+
+NAMING = Naming(
+    name="detectron", title="Detectron", matches=_matches, state=_state, metadata=_metadata, unproved=_unproved
+)
