@@ -6,7 +6,7 @@ from types import EllipsisType
 import torch
 from torch import Tensor
 
-MOST = 2**20  # numbers in double precision at a time, which take twice the memory of the result
+MOST = 2**16  # numbers in double precision at a time, which take twice the memory of the result
 
 
 def by_rows(stored: Tensor, numbers: Callable[[slice | EllipsisType], Tensor]) -> Tensor:

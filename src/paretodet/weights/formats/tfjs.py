@@ -131,7 +131,8 @@ def _dequantized(stored: Tensor, weight: TfjsWeight) -> Tensor:
     if how is None or how.dtype == "float16":
         return stored.to(dtype)
     if dtype.is_floating_point:
-        return by_rows(stored, lambda rows: stored[rows].double() * how.scale + how.min)
+        flat = stored.flatten()
+        return by_rows(flat, lambda rows: flat[rows].double() * how.scale + how.min).view(stored.shape)
     return (stored.double() * how.scale + how.min).add(0.5).floor().to(dtype)
 
 
