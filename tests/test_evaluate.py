@@ -86,6 +86,21 @@ def test_a_file_and_the_candidate_that_wrote_it_score_the_same(labels, folder):
     assert evaluation_json(two)["subject"]["file"] == "r.json" and len(evaluation_json(two)["subject"]["sha256"]) == 64
 
 
+def test_classes_that_the_detector_does_not_have_are_named(labels, folder):
+    """Their AP of 0 is in the mean."""
+
+    class CarsAlone(Sure):
+        labels = ("car", "bicycle")
+
+    found = evaluate_candidate(CarsAlone(), labels, folder)
+    (note,) = found.subject["paired"]
+    assert "(tv)" in note and found.boxes.whole.ap == pytest.approx(50)
+    assert "paired" not in evaluate_candidate(Sure(), labels, folder).subject
+    crowd = [TRUTH["annotations"][0], TRUTH["annotations"][1] | {"iscrowd": 1}]
+    write(labels, TRUTH | {"annotations": crowd})
+    assert "paired" not in evaluate_candidate(CarsAlone(), labels, folder).subject
+
+
 OBJECT = "<object><name>{}</name><bndbox><xmin>{}</xmin><ymin>{}</ymin><xmax>{}</xmax><ymax>{}</ymax></bndbox></object>"
 SIZE = "<size><width>{}</width><height>{}</height><depth>3</depth></size>"
 PAGE = "<annotation><filename>{}.png</filename>" + SIZE + "{}</annotation>"

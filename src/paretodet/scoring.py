@@ -126,7 +126,7 @@ def evaluate_candidate(
     the result. `out` is a file for the COCO results. Raises ValueError as `evaluate_file` does, and if no image
     is left, no class name is a category or `out` cannot be written.
     """
-    from paretodet.bench.accuracy import results
+    from paretodet.bench.accuracy import results, unknown_classes
     from paretodet.bench.job import ProgressReporter
 
     if out:
@@ -138,7 +138,14 @@ def evaluate_candidate(
         write_text(out, json.dumps(_with_names(detections.rows, known.labels)))
     known = replace(known, labels=detections.truth, skipped=known.skipped + detections.skipped)
     subject, left_out = candidate_json(candidate) | {"options": options or {}}, known.left_out + len(detections.skipped)
+    if unknown := unknown_classes(candidate, known.labels, names):
+        subject |= {"paired": [_without_ap(unknown)]}
     return _evaluation(subject, known, detections.rows, with_errors=with_errors, voc_ap=voc_ap, left_out=left_out)
+
+
+def _without_ap(unknown: Sequence[str]) -> str:
+    first, more = ", ".join(unknown[:5]), f" and {len(unknown) - 5} more" if len(unknown) > 5 else ""
+    return f"the detector lacks classes of the labels ({first}{more}), and their AP of 0 counts in the mean"
 
 
 def _with_names(rows: Sequence[Json], labels: Labels) -> Sequence[Json]:

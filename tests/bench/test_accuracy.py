@@ -137,3 +137,10 @@ def test_labels_match_categories_by_name_or_by_order():
     assert category_ids(("sofa", "cat"), {7: "sofa"}) == [7, None]  # an exact match has precedence
     with pytest.raises(ValueError, match="none of dog, cat, .*--classes.*label-unknown"):
         category_ids((None, "dog", "cat"), NAMES)
+
+
+def test_labels_of_one_name_are_the_categories_of_this_name_in_their_order():
+    """Else all detections of both would count for one, and the other would have an AP of 0."""
+    assert category_ids(("cat", "dog", "cat"), {3: "cat", 5: "dog", 8: "cat"}) == [3, 5, 8]
+    assert category_ids(("cat", "cat", "cat"), {3: "cat", 8: "cat"}) == [3, 8, 8]
+    assert category_ids(("sofa", "sofa"), {1: "couch", 2: "couch"}) == [1, 2]

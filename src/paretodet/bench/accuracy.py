@@ -1,5 +1,6 @@
 """The accuracy of a candidate on labels, by COCO's definition."""
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -142,6 +143,13 @@ def _detect(candidate: Candidate, pixels: Image, ids: Sequence[int | None]) -> I
             yield {"category_id": ids[label], **row}
 
 
+def unknown_classes(candidate: Candidate, truth: Labels, labels: LabelNames | None = None) -> tuple[str, ...]:
+    """The classes of objects of `truth` that the candidate does not have, so that it detects none of them."""
+    known = set(category_ids(label_names(candidate, labels), truth.categories))
+    present = np.unique(truth.classes[~truth.crowd]).tolist()
+    return tuple(truth.labels[label] for label in present if truth.category_ids[label] not in known)
+
+
 def detections_of(candidate: Candidate, pixels: Image) -> Detections:
     """The detections in one image. Raises ContractError for anything else that a candidate may return."""
     size = torch.tensor([pixels.shape[:2]], dtype=torch.float32)
@@ -169,12 +177,19 @@ def _rows(detections: Detections, size: tuple[int, int], pasting: Pasting) -> It
 def category_ids(labels: LabelNames, categories: Mapping[int, str]) -> list[int | None]:
     """The category id of each label name; None for a label that is not one of the `categories` (id -> name).
 
-    Without names, label n is the nth category by id. Raises ValueError if no name is a category.
+    If several categories have one name, the labels of this name are these in their order. Without names, label n is the
+    nth category by id. Raises ValueError if no name is a category.
     """
     if not labels:
         return [*sorted(categories)]
-    id_by_name = {name: key for key, name in categories.items()}
-    ids = [id_of(label or "", id_by_name) for label in labels]
+    by_name: dict[str, list[int]] = {}
+    for key, name in categories.items():
+        by_name.setdefault(name, []).append(key)
+    ids, times = list[int | None](), Counter[str | None]()
+    for label in labels:
+        same = id_of(label or "", by_name)
+        ids.append(same[min(times[label], len(same) - 1)] if same else None)
+        times[label] += 1
     if all(category_id is None for category_id in ids):
         first = ", ".join([label for label in labels if label][:3])
         message = f"labels: none of {first}, ... is a category of the labels; --classes FILE names its classes"

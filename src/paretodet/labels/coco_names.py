@@ -1,6 +1,9 @@
 """COCO's categories: the ids of its files, and names that other code bases have for some of them."""
 
 from collections.abc import Mapping
+from typing import TypeVar
+
+T = TypeVar("T")
 
 COCO_IDS = {
     1: "person", 2: "bicycle", 3: "car", 4: "motorcycle", 5: "airplane", 6: "bus", 7: "train", 8: "truck", 9: "boat",
@@ -23,6 +26,6 @@ SYNONYMS = {
 SYNONYMS |= {name: synonym for synonym, name in SYNONYMS.items()}
 
 
-def id_of(name: str, known: Mapping[str, int]) -> int | None:
-    """The id of the category of this name, else of its synonym."""
+def id_of(name: str, known: Mapping[str, T]) -> T | None:
+    """The id, or several, of the category of this name, else of its synonym."""
     return known.get(name, known.get(SYNONYMS.get(name, "")))
