@@ -281,6 +281,19 @@ def test_a_video_is_drawn_and_listed_frame_by_frame(folder: Path) -> None:
     assert sorted(path.name for path in (folder / "out").iterdir()) == ["a.png", "clip.mp4"]
 
 
+def test_a_video_that_cannot_be_written_ends_the_run(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The disk is full, and the video is not one that cannot be read."""
+    pytest.importorskip("cv2", reason="the extra `video` is not installed")
+    from paretodet.media import video
+
+    with video.drawing(folder / "clip.mp4", 10) as put:
+        put(video.Frame(0, 0.0, np.full((48, 64, 3), 9, np.uint8)))
+    monkeypatch.setattr(video, "_count", lambda path: 0)
+    with pytest.raises(ImageError) as error:
+        detect_files(Corner(), [folder / "clip.mp4", folder / "a.png"], out=folder / "out")
+    assert error.value.id == "output-unwritable" and list((folder / "out").iterdir()) == []
+
+
 @pytest.mark.parametrize("change", [tuple, lambda found: Detections(*(part[0] for part in found[:3]))])
 def test_what_is_no_detections_is_refused(change: Callable[[Detections], Any], tmp_path: Path) -> None:
     candidate = Corner()

@@ -95,8 +95,8 @@ def detect_files(
     """The detections in image and video files, with one file in memory at a time. Unreadable files are skipped.
 
     If `out` is given, every file is drawn into that folder under the name that `output_paths` gives, with the boxes
-    of at least `score`, by default 0.3. Raises InputError as `output_paths` does, ImportError if a video needs a
-    library that is not installed.
+    of at least `score`, by default 0.3. Raises InputError as `output_paths` does, or if a video cannot be written;
+    ImportError if a video needs a library that is not installed.
     """
     targets = output_paths(files, out) if out else {}
     for folder in dict.fromkeys(target.parent for target in targets.values()):
@@ -108,6 +108,8 @@ def detect_files(
         try:
             (run.video if is_video(file) else run.image)(file, targets.get(file), results)
         except ImageError as error:
+            if error.id == "output-unwritable":  # a fault of the disk, not of the file
+                raise
             results.skipped.append(str(error))
     return results
 

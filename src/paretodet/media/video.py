@@ -100,7 +100,8 @@ def drawing(path: Path, rate: float) -> Iterator[Callable[[Frame], None]]:
             even = np.pad(frame.pixels, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge")
             if not sizes and not writer.open(str(temporary), cv2.CAP_FFMPEG, CODEC, rate, even.shape[1::-1]):
                 raise ImageError(
-                    f"{path}: no video of {width} x {height} at {rate:g} frames a second can be written",
+                    f"{path}: no video of {width} x {height} at {rate:g} frames a second can be written; "
+                    "--json prints the detections without drawing them",
                     "output-unwritable",
                 )
             sizes.append((height, width))
