@@ -138,7 +138,7 @@ ErrorId = Literal[
     "processes-unfit",  # the processes and the environment contradict each other: start them with torchrun
     "memory-out",  # the memory is too small: use the smaller passes or the options that the message states
     "tracker-failed",  # a tracker of --track cannot start: start its server, log in to it, or leave it out
-    "training-diverged",  # the loss is not finite: check the named images, or use --recipe quick or --precision fp32
+    "training-diverged",  # the loss is not finite: check the named images, lower --learning-rate, or use --recipe quick
     "checkpoint-damaged",  # a checkpoint is not complete: delete it, training resumes from the one before
     "checkpoint-other",  # a checkpoint belongs to another training or version: name a new folder
     # Measuring

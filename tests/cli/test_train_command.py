@@ -1,6 +1,9 @@
 """`paretodet train`: its output, the message after an interruption, and that only the first process prints."""
 
 import json
+import os
+import signal
+import time
 from dataclasses import replace
 
 import pytest
@@ -72,3 +75,41 @@ def test_only_the_first_process_prints(run, monkeypatch, train):
     for name, value in {"RANK": "1", "WORLD_SIZE": "2", "LOCAL_RANK": "1"}.items():
         monkeypatch.setenv(name, value)
     assert run(train)[1:] == ("", "")
+
+
+def test_the_learning_rate_is_that_of_the_option(run):
+    rates = []
+
+    def keep(config, *rest, **more):
+        rates.append(config.recipe.optimizer.lr)
+        return done(config, *rest, **more)
+
+    for words in ((), ("--learning-rate", "0.02")):
+        assert run(keep, *words)[0] == 0
+    assert rates == [1e-3, 0.02]
+    code, _, err = run(keep, "--learning-rate", "0")
+    assert code == 2 and err.endswith("[option-range]\n") and "learning-rate" in err and len(rates) == 2
+
+
+def test_sigterm_interrupts_as_ctrl_c_does(run):
+    before = signal.getsignal(signal.SIGTERM)
+
+    def terminated(config, folder, options, *, notify, listener):
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(60)
+
+    code, _, err = run(terminated)
+    assert code == 130 and err.startswith("Interrupted before the first checkpoint")
+    assert signal.getsignal(signal.SIGTERM) == before
+
+
+def test_one_of_several_processes_ends_at_once(run, monkeypatch):
+    for name, value in {"RANK": "0", "WORLD_SIZE": "2", "LOCAL_RANK": "0"}.items():
+        monkeypatch.setenv(name, value)
+    handlers = []
+
+    def keep(*given, **more):
+        handlers.append(signal.getsignal(signal.SIGTERM))
+        return done(*given, **more)
+
+    assert run(keep)[0] == 0 and handlers == [signal.SIG_DFL]

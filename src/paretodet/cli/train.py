@@ -1,8 +1,11 @@
 """`paretodet train`."""
 
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from shlex import quote
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from paretodet.cli import options, training_options
 from paretodet.cli.output import note, note_next, print_json, show
@@ -24,6 +27,7 @@ def train(
     steps: training_options.Steps = None,
     batch: training_options.TrainBatch = None,
     accumulate: training_options.Accumulate = None,
+    learning_rate: training_options.LearningRate = None,
     precision: training_options.TrainPrecision = None,
     seed: options.Seed = 0,
     weights: options.Weights = None,
@@ -45,7 +49,7 @@ def train(
     config = TrainConfig(
         name=name,
         data=data,
-        recipe=make_recipe(recipe, name, seed=seed, **changes),
+        recipe=make_recipe(recipe, name, seed=seed, learning_rate=learning_rate, **changes),
         split=data_split,
         val=val,
         val_split=val_split,
@@ -57,9 +61,10 @@ def train(
         device=device or "cpu", workers=workers, every=every, compiled=compiled, track=tuple(track or ())
     )
     folder = out or Path("runs") / name
-    first = from_env().is_first
+    group = from_env()
+    first = group.is_first
     try:
-        with TrainingBar(name, shown=first) as bar:
+        with TrainingBar(name, shown=first) as bar, _terminable() if group.processes == 1 else nullcontext():
             result = run_training(config, folder, run_options, notify=note, listener=bar)
     except KeyboardInterrupt:
         if first:
@@ -71,6 +76,23 @@ def train(
         print_json(_document(result))
     else:
         _show_result(config, result)
+
+
+@contextmanager
+def _terminable() -> Iterator[None]:
+    """A context in which SIGTERM, as a scheduler sends it before it kills, interrupts as Ctrl-C does.
+
+    One of several processes ends at once instead: it may be waiting for one that has failed.
+    """
+
+    def interrupt(number: int, frame: object) -> NoReturn:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _show_result(config: "TrainConfig", result: "TrainResult") -> None:

@@ -43,6 +43,14 @@ Accumulate = Annotated[
         show_default="the recipe's",
     ),
 ]
+LearningRate = Annotated[
+    float | None,
+    Option(
+        "--learning-rate",
+        help="Factor of an update, without unit, that the recipe's schedule multiplies; above 0.",
+        show_default="the recipe's",
+    ),
+]
 Width = Annotated[float, Option("--width", help="Factor on the channels of every layer, above 0 and up to 1.")]
 Workers = Annotated[
     int, Option("--workers", min=0, help="Number of processes that load images; 0 uses the main process.")

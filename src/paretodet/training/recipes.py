@@ -1,5 +1,6 @@
 """A recipe by its kind and a catalogue name, with the fields that a user changes, and the batches that it needs."""
 
+import math
 from dataclasses import replace
 from typing import Any
 
@@ -13,13 +14,17 @@ from paretodet.training.recipe import Recipe
 from paretodet.transforms.resize_policy import with_sampling
 
 
-def make_recipe(kind: str, name: str, *, seed: int = 0, **changes: int | str | None) -> Recipe:
+def make_recipe(
+    kind: str, name: str, *, seed: int = 0, learning_rate: float | None = None, **changes: int | str | None
+) -> Recipe:
     """The recipe for a catalogue name, with fields replaced.
 
     Args:
         kind: "quick" or "published".
         name: The catalogue name.
         seed: Seed of all random samples.
+        learning_rate: What the schedule multiplies, in place of the recipe's. Parameters that have a multiple of it,
+            such as Caffe's biases, keep the multiple.
         **changes: Fields of `Recipe` to replace; None keeps the recipe's value. The schedule of a quick recipe is
             scaled to `steps`; a published recipe is not adapted to `steps` and `batch`, and its `assumption` then says
             so.
@@ -31,9 +36,17 @@ def make_recipe(kind: str, name: str, *, seed: int = 0, **changes: int | str | N
     given: dict[str, Any] = {key: value for key, value in changes.items() if value is not None}
     if kind == "published":
         published = published_recipe(name)
-        return _with_notes(published, replace(published, seed=seed, **given))
+        return _with_notes(published, replace(_with_rate(published, learning_rate), seed=seed, **given))
     sized = {key: given.pop(key) for key in ("steps", "batch") if key in given}
-    return replace(quick_recipe(**sized), seed=seed, **given)
+    return replace(_with_rate(quick_recipe(**sized), learning_rate), seed=seed, **given)
+
+
+def _with_rate(recipe: Recipe, learning_rate: float | None) -> Recipe:
+    if learning_rate is None:
+        return recipe
+    if not 0 < learning_rate < math.inf:
+        raise InputError(f"learning-rate: got {learning_rate}, allowed more than 0", "option-range")
+    return replace(recipe, optimizer=replace(recipe.optimizer, lr=learning_rate))
 
 
 def _with_notes(published: Recipe, changed: Recipe) -> Recipe:
@@ -41,7 +54,7 @@ def _with_notes(published: Recipe, changed: Recipe) -> Recipe:
     up, so that a short training is not dominated by the random initial weights.
     """
     notes = [published.assumption] if published.assumption else []
-    if changed.batch != published.batch:
+    if changed.batch != published.batch and changed.optimizer == published.optimizer:
         images = f"{published.batch} image{'s' * (published.batch > 1)}"
         notes.append(f"its learning rate is that of updates of {images}, not scaled to {changed.batch}")
     if changed.steps != published.steps:
