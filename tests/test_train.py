@@ -8,6 +8,7 @@ import signal
 import stat
 import subprocess
 import sys
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 
@@ -31,7 +32,7 @@ from paretodet.training.config import RunOptions, TrainConfig
 from paretodet.training.distributed import ProcessGroup
 from paretodet.training.ema import Ema
 from paretodet.training.log import read_lines
-from paretodet.training.loop import Saved, Started
+from paretodet.training.loop import Saved, Started, Updated
 from paretodet.training.recipes import make_recipe
 from paretodet.training.tensorboard import TensorBoard
 from paretodet.training.validator import sample_name
@@ -126,6 +127,23 @@ def test_the_weights_of_a_checkpoint_open_and_start_a_training(trained, drawn, t
     assert str(latest(tmp_path / "run/checkpoints") / "weights.safetensors") in error.value.message
 
 
+@pytest.mark.parametrize("name", [NEWEST, BEST])
+def test_a_training_does_not_replace_its_initial_weights(trained, drawn, tmp_path, name):
+    """Without them it could not be resumed. The checkpoints may have been removed, as they are large."""
+    folder = shutil.copytree(trained[0].folder, tmp_path / "run", ignore=shutil.ignore_patterns("checkpoints"))
+    before = sha256(folder / name)
+    with pytest.raises(InputError, match="--out") as error:
+        run_train(drawn, folder, weights=folder / name)
+    assert error.value.id == "output-is-input" and sha256(folder / name) == before
+
+
+def test_a_file_for_a_name_is_refused_with_the_name_of_its_detector(trained, drawn, tmp_path):
+    for path, way in ((trained[0].weights, f"{NAME} with --weights {trained[0].weights}"), (drawn[0], "its NAME")):
+        with pytest.raises(InputError, match=re.escape(way)) as error:
+            run_train(drawn, tmp_path / "run", name=str(path))
+        assert error.value.id == "name-unknown" and not (tmp_path / "run").exists()
+
+
 def test_a_folder_of_weights_is_refused_with_its_file(trained, drawn, tmp_path):
     for folder in (trained[0].folder, trained[0].checkpoint):
         with pytest.raises(InputError) as error:
@@ -209,6 +227,14 @@ def test_the_same_call_resumes_and_another_recipe_is_refused(trained, drawn):
         run_train(drawn, trained[0].folder, recipe=make_recipe("quick", NAME, steps=4, batch=4))
 
 
+def test_a_checkpoint_states_the_learning_rate_and_a_resume_with_another_one_is_refused(trained, drawn):
+    state = json.loads((trained[0].checkpoint / "state.json").read_text())
+    assert state["recipe"]["optimizer"]["lr"] == 1e-3
+    with pytest.raises(CheckpointError, match=r"recipe.optimizer.lr: saved 0.001, requested 0.01") as error:
+        run_train(drawn, trained[0].folder, recipe=make_recipe("quick", NAME, steps=4, batch=2, learning_rate=0.01))
+    assert error.value.id == "checkpoint-other" and str(trained[0].checkpoint) in error.value.message
+
+
 def test_a_checkpoint_not_validated_before_a_crash_is_validated_after_it(drawn, tmp_path):
     class Crash(Exception):
         pass
@@ -281,6 +307,7 @@ def test_without_validation_labels_training_images_are_drawn(drawn, tmp_path):
     assert [path.parent.name for path in samples] == ["step-00000002"] * 5 + ["step-00000004"] * 5
     assert Path(first).stem not in {path.stem for path in samples}
     shutil.rmtree(run / "samples" / "step-00000004")
+    (run / "samples" / "step-00000002.zip").touch()  # of the user
     before = samples[0].stat().st_mtime_ns
     run_train(drawn, run, data=folder / drawn[0].name, val=None, steps=4)
     assert len(list((run / "samples").glob("*/*.jpg"))) == 10 and samples[0].stat().st_mtime_ns == before
@@ -558,6 +585,33 @@ def test_a_tracker_that_fails_does_not_end_the_training(drawn, tmp_path, monkeyp
     lines = read_lines(found.folder / LOG)
     assert {line["step"] for line in lines if "loss" in line} == {4}
     assert [line["step"] for line in lines if "val/ap" in line] == [2, 4]
+
+
+@pytest.mark.parametrize(("error", "how"), [(ValueError, ["failed"]), (KeyboardInterrupt, ["interrupted"]), (None, [])])
+def test_a_tracker_is_told_how_the_training_ended(drawn, tmp_path, monkeypatch, error, how):
+    made = StoppedTracker()
+    monkeypatch.setattr(tracking, "TRACKERS", {"mlflow": lambda folder: made})
+
+    def end(event):
+        if error and isinstance(event, Updated):
+            raise error
+
+    options = RunOptions(track=("mlflow",))
+    with pytest.raises(error) if error else nullcontext():
+        train(config(drawn, steps=1), tmp_path / "run", options, notify=lambda sentence: None, listener=end)
+    assert made.told == how and made.closed == [True]
+
+
+class StoppedTracker(ClosingTracker):
+    """A tracker that records how it is stopped, before it is closed."""
+
+    def __init__(self):
+        super().__init__([])
+        self.told = []
+
+    def stop(self, how):
+        assert not self.closed
+        self.told.append(how)
 
 
 def test_a_tracker_that_cannot_start_is_refused_before_the_first_update(drawn, tmp_path, monkeypatch):

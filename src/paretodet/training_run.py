@@ -24,14 +24,14 @@ from typing import Any
 from paretodet.bench import machine
 from paretodet.candidate import NetworkCandidate
 from paretodet.detectors.detector import Detector, build
-from paretodet.detectors.families import Override, spec
+from paretodet.detectors.families import Override, UnknownName, spec
 from paretodet.detectors.spec import to_data
 from paretodet.errors import InputError
 from paretodet.export.inductor import require_compiler
 from paretodet.labels.model import doctor, left_out
 from paretodet.loader.batches import Batches
 from paretodet.network import detector_network
-from paretodet.reading import sha256
+from paretodet.reading import is_file, real_path, sha256
 from paretodet.runtimes.eager import Eager
 from paretodet.training.checkpoint import WEIGHTS, latest
 from paretodet.training.checkpoint_schedule import CheckpointSchedule
@@ -45,7 +45,7 @@ from paretodet.training.loop import CheckpointPolicy, Event, MemoryEstimated, Sa
 from paretodet.training.recipes import batching
 from paretodet.training.sample_renderer import SampleRenderer, first_images
 from paretodet.training.tensorboard import TensorBoard
-from paretodet.training.tracking import GuardedTracker, open_tracker
+from paretodet.training.tracking import GuardedTracker, closing, open_tracker
 from paretodet.training.validator import ValidationProgress, ValidationResult, Validator
 from paretodet.version import __version__
 from paretodet.weights import files, safe
@@ -93,6 +93,7 @@ def train(
     'ssd-mobilenet_v1-300 at width 0.125'
     """
     folder, options = Path(folder), options or RunOptions()
+    _check_files(config, folder)
     with process_group(options.device) as group, locked_folder(folder, group):
         return TrainingRun(config, folder, options, notify, group).run(listener)
 
@@ -174,28 +175,19 @@ class TrainingRun:
 
     @contextmanager
     def _closing(self, trackers: Sequence[Tracker]) -> Iterator[None]:
-        """Close the trackers and report what was left out, even after an error.
+        """Report what was left out, even after an error, and close the trackers.
 
         After an error in one of several processes nothing is reported: gathering could wait for the others forever.
         """
-        try:
-            yield
-        except BaseException:
-            if self.group.processes == 1:
+        with closing(trackers, self.notify):
+            try:
+                yield
+            except BaseException:
+                if self.group.processes == 1:
+                    self.batches.tell_left_out()
+                raise
+            else:
                 self.batches.tell_left_out()
-            raise
-        else:
-            self.batches.tell_left_out()
-        finally:
-            for tracker in trackers:
-                self._close(tracker)
-
-    def _close(self, tracker: Tracker) -> None:
-        """Report an error instead of raising it: it must not hide the one that ended the training."""
-        try:
-            tracker.close()
-        except Exception as error:
-            self.notify(f"{type(tracker).__name__} was not closed, its last metrics may be missing: {error}.")
 
     @property
     def _checkpoints(self) -> CheckpointPolicy:
@@ -225,7 +217,8 @@ class TrainingRun:
         if self.data.validation is None:
             kind: type[Validator] = SampleRenderer
             ground_truth = first_images(self.data.labels)
-            steps = {int(each.name.removeprefix("step-")) for each in samples.glob("step-*")}
+            names = (each.name.removeprefix("step-") for each in samples.glob("step-*"))
+            steps = {int(name) for name in names if name.isdigit()}
         else:
             kind, ground_truth = Validator, self.data.validation.labels
             steps = {line["step"] for line in read_lines(self.folder / LOG) if "val/ap" in line}
@@ -301,6 +294,22 @@ class TrainingRun:
             "versions": {"paretodet": __version__} | machine.versions(),
             "machine": machine.facts(),
         }
+
+
+def _check_files(config: TrainConfig, folder: Path) -> None:
+    """Raises UnknownName, with a way out for a file, and InputError if the initial weights would be replaced."""
+    try:
+        spec(config.name)
+    except UnknownName as error:
+        if is_file(Path(config.name)):
+            metadata = files.read_metadata(Path(config.name))
+            known = metadata.name if metadata else "its NAME in the catalogue"
+            message = f"{config.name} is a file: train {known} with --weights {config.name}, if these are its weights"
+            raise UnknownName(message) from error
+        raise
+    if config.weights and real_path(config.weights) in {real_path(folder / name) for name in (NEWEST, BEST)}:
+        message = f"weights: {config.weights} would be replaced by this training; name another folder with --out"
+        raise InputError(message, "output-is-input")
 
 
 def _initial_metadata(config: TrainConfig) -> WeightsMetadata:

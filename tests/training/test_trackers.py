@@ -10,7 +10,7 @@ import pytest
 from failing_tracker import FailingTracker
 from paretodet.errors import InputError
 from paretodet.training import tracking
-from paretodet.training.tracking import GuardedTracker, MissingTracker, open_tracker
+from paretodet.training.tracking import GuardedTracker, MissingTracker, closing, open_tracker
 
 PIXELS = np.full((8, 8, 3), 100, np.uint8)
 
@@ -172,3 +172,67 @@ def test_a_tracker_without_errors_records_all(guarded):
     tracker, sentences = guarded(made := FailingTracker())
     record(tracker, 0, 10, 0.5)
     assert made.calls == ["begin", "scalars", "image", "close"] and sentences == []
+
+
+@pytest.mark.parametrize(
+    ("how", "status", "code"), [(None, "FINISHED", 0), ("failed", "FAILED", 1), ("interrupted", "KILLED", 255)]
+)
+def test_a_run_ends_in_the_words_of_its_library(stub, tmp_path, how, status, code):
+    libraries = stub("mlflow"), stub("wandb")
+    from paretodet.training.mlflow import MLflow
+    from paretodet.training.wandb import WandB
+
+    for tracker in (MLflow(tmp_path), WandB(tmp_path)):
+        tracker.begin(0)
+        if how:
+            tracker.stop(how)
+        tracker.close()
+    assert [library.calls[-1] for library in libraries] == [("end_run", status), ("finish", ("exit_code", code))]
+
+
+def test_a_refused_training_ends_no_run_of_others(stub, tmp_path):
+    library = stub("mlflow")
+    from paretodet.training.mlflow import MLflow
+
+    tracker = MLflow(tmp_path)
+    tracker.stop("failed")
+    tracker.close()
+    assert library.calls == []
+
+
+@pytest.mark.parametrize(
+    ("error", "how"),
+    [(ValueError, "failed"), (MemoryError, "failed"), (KeyboardInterrupt, "interrupted"), (SystemExit, "interrupted")],
+)
+def test_trackers_are_told_how_a_training_ended(error, how):
+    class Ending:
+        def __init__(self):
+            self.calls = []
+
+        def stop(self, how):
+            self.calls.append(how)
+
+        def close(self):
+            self.calls.append("closed")
+
+    one, other, whole = Ending(), Ending(), Ending()
+    with pytest.raises(error), closing([one, other], print):
+        raise error
+    with closing([whole], print):
+        pass
+    assert one.calls == other.calls == [how, "closed"] and whole.calls == ["closed"]
+
+
+def test_mlflow_states_how_a_run_ended_and_that_it_was_continued(tmp_path, monkeypatch):
+    mlflow = pytest.importorskip("mlflow", reason="needs the extra mlflow")
+    from paretodet.training.mlflow import MLflow
+
+    monkeypatch.chdir(tmp_path)
+    mlflow.set_tracking_uri(f"sqlite:///{tmp_path / 'kept.db'}")
+    stopped = MLflow(tmp_path / "run")
+    stopped.begin(0)
+    stopped.stop("interrupted")
+    stopped.close()
+    assert [run.info.status for run in mlflow.search_runs(output_format="list")] == ["KILLED"]
+    record(MLflow(tmp_path / "run"), 10, 20, 0.25)
+    assert [run.info.status for run in mlflow.search_runs(output_format="list")] == ["FINISHED"]

@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, Any, Protocol
+from typing import IO, Any, Literal, Protocol
 from uuid import uuid4
 
 import numpy as np
@@ -18,6 +18,7 @@ from paretodet.writing import write_text
 
 RUN_ID = ".tracking-id"  # file of the run folder
 Scalars = Mapping[str, float]
+EarlyEnd = Literal["failed", "interrupted"]
 
 
 class Tracker(Protocol):
@@ -30,6 +31,9 @@ class Tracker(Protocol):
 
     def image(self, step: int, name: str, pixels: np.ndarray) -> None:
         """RGB uint8 [H, W, 3]."""
+
+    def stop(self, how: EarlyEnd) -> None:
+        """The training fails or is interrupted; called before `close`."""
 
     def close(self) -> None: ...
 
@@ -57,6 +61,9 @@ class JsonLines:
         self._file.flush()
 
     def image(self, step: int, name: str, pixels: np.ndarray) -> None:
+        return None
+
+    def stop(self, how: EarlyEnd) -> None:
         return None
 
     def close(self) -> None:

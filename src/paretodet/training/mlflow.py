@@ -8,9 +8,10 @@ from pathlib import Path
 import mlflow
 import numpy as np
 
-from paretodet.training.log import Scalars, run_key
+from paretodet.training.log import EarlyEnd, Scalars, run_key
 
 MAX_KEY = 150  # characters of an image's key: MLflow uses it in a file name that has about 90 more
+STATUS: dict[EarlyEnd, str] = {"failed": "FAILED", "interrupted": "KILLED"}
 
 
 class MLflow:
@@ -21,11 +22,14 @@ class MLflow:
 
     def __init__(self, folder: Path):
         self._folder = folder
+        self._is_active = False  # another run may be, which is none of ours
+        self._status = "FINISHED"
 
     def begin(self, step: int) -> None:
         key = run_key(self._folder)
         runs = mlflow.search_runs(filter_string=f"tags.key = '{key}'", output_format="list") if step else []
         mlflow.start_run(run_id=runs[0].info.run_id if runs else None, run_name=self._folder.resolve().name)
+        self._is_active = True
         mlflow.set_tag("key", key)
 
     def scalars(self, step: int, values: Scalars) -> None:
@@ -34,8 +38,12 @@ class MLflow:
     def image(self, step: int, name: str, pixels: np.ndarray) -> None:
         mlflow.log_image(pixels, key=_key(name), step=step)
 
+    def stop(self, how: EarlyEnd) -> None:
+        self._status = STATUS[how]
+
     def close(self) -> None:
-        mlflow.end_run()
+        if self._is_active:
+            mlflow.end_run(self._status)
 
 
 def _key(name: str) -> str:

@@ -14,7 +14,7 @@ from tensorboardX.proto.event_pb2 import Event, SessionLog
 from tensorboardX.summary import image as image_summary
 from tensorboardX.summary import scalar
 
-from paretodet.training.log import Scalars
+from paretodet.training.log import EarlyEnd, Scalars
 
 
 class TensorBoard:
@@ -33,6 +33,9 @@ class TensorBoard:
 
     def image(self, step: int, name: str, pixels: np.ndarray) -> None:
         self._write(step, {"summary": image_summary(name, pixels, dataformats="HWC")})
+
+    def stop(self, how: EarlyEnd) -> None:
+        return None  # event files have no place for it
 
     def close(self) -> None:
         if self._writer:

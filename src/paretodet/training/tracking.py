@@ -1,13 +1,16 @@
 """Trackers by name; each needs an extra."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 
 from paretodet.errors import InputError, first_line
 from paretodet.extras import MissingExtra
-from paretodet.training.log import Scalars, Tracker
+from paretodet.training.log import EarlyEnd, Scalars, Tracker
+
+INTERRUPTIONS = (KeyboardInterrupt, SystemExit)
 
 
 class MissingTracker(MissingExtra):
@@ -40,6 +43,9 @@ class GuardedTracker:
     def image(self, step: int, name: str, pixels: np.ndarray) -> None:
         self._try(lambda: self._tracker.image(step, name, pixels))
 
+    def stop(self, how: EarlyEnd) -> None:
+        self._try(lambda: self._tracker.stop(how))
+
     def close(self) -> None:
         self._try(self._tracker.close)
 
@@ -51,6 +57,30 @@ class GuardedTracker:
         except Exception as error:
             self._has_failed = True
             self._notify(f"Tracker {self._name} failed and is left out from now on: {first_line(error)}.")
+
+
+@contextmanager
+def closing(trackers: Sequence[Tracker], notify: Callable[[str], None]) -> Iterator[None]:
+    """A context at whose end the trackers are closed, and told before if it raised.
+
+    An error of theirs is reported and not raised: it must not hide the one that ended the training.
+    """
+    try:
+        yield
+    except BaseException as error:
+        for tracker in trackers:
+            tracker.stop("interrupted" if isinstance(error, INTERRUPTIONS) else "failed")
+        raise
+    finally:
+        for tracker in trackers:
+            _close(tracker, notify)
+
+
+def _close(tracker: Tracker, notify: Callable[[str], None]) -> None:
+    try:
+        tracker.close()
+    except Exception as error:
+        notify(f"{type(tracker).__name__} was not closed, its last metrics may be missing: {error}.")
 
 
 def open_tracker(name: str, folder: Path) -> Tracker:

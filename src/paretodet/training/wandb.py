@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 import wandb
 
-from paretodet.training.log import Scalars, run_key
+from paretodet.training.log import EarlyEnd, Scalars, run_key
 
 AXIS = "update"  # wandb's own steps only increase, so it would drop what is recorded again after a resume
+EXIT_CODES: dict[EarlyEnd, int] = {"failed": 1, "interrupted": 255}  # as of a script that wandb sees end
 
 
 class WandB:
@@ -21,6 +22,7 @@ class WandB:
     def __init__(self, folder: Path):
         self._folder = folder
         self._run: Any = None
+        self._exit_code = 0
 
     def begin(self, step: int) -> None:
         folder, resume = self._folder.resolve(), "allow" if step else None
@@ -34,6 +36,9 @@ class WandB:
     def image(self, step: int, name: str, pixels: np.ndarray) -> None:
         self._run.log({AXIS: step, name: wandb.Image(pixels)})
 
+    def stop(self, how: EarlyEnd) -> None:
+        self._exit_code = EXIT_CODES[how]
+
     def close(self) -> None:
         if self._run:
-            self._run.finish()
+            self._run.finish(exit_code=self._exit_code)
