@@ -47,7 +47,8 @@ def stub(monkeypatch):
     def make(library):
         made = Stub(library)
         monkeypatch.setitem(sys.modules, library, made)
-        monkeypatch.delitem(sys.modules, f"paretodet.training.{library}", raising=False)
+        monkeypatch.setitem(sys.modules, f"paretodet.training.{library}", made)  # undone last: it is gone then
+        monkeypatch.delitem(sys.modules, f"paretodet.training.{library}")
         return made
 
     return make
