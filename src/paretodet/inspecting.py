@@ -148,7 +148,22 @@ def first_image(path: Path | None) -> np.ndarray:
 
 
 def _sketch(evidence: Evidence) -> FileLayout:
-    """A layout to correct: the first output as rows of a box and classes, the others as not used."""
-    first, *others = evidence.outputs or evidence.declared
-    columns = ((first, ("box", "classes")), *((name, ("other",)) for name in others))
+    """A layout to correct: boxes with the scores of as many rows, else the first output as rows of a box and classes.
+    The other outputs are not used.
+    """
+    names = evidence.outputs or evidence.declared
+    words = _apart(evidence) or {next(iter(names)): ("box", "classes")}
+    columns = tuple((name, words.get(name, ("other",))) for name in names)
     return FileLayout(family="to be corrected", outputs=OutputLayout(columns=columns))
+
+
+def _apart(evidence: Evidence) -> dict[str, tuple[str, ...]]:
+    """The words of boxes [B, N, 4], scores [B, N, K] and an objectness [B, N, 1]; empty without boxes or scores."""
+    boxes = next((name for name in evidence.rank(3) if evidence.shapes[name][2] == 4), "")
+    rows = [name for name in evidence.rank(3) if boxes and evidence.shapes[name][:2] == evidence.shapes[boxes][:2]]
+    scores = sorted((name for name in rows if name != boxes), key=lambda name: -evidence.shapes[name][2])
+    if not scores:
+        return {}
+    single = [name for name in scores[1:] if evidence.shapes[name][2] == 1]
+    words: dict[str, tuple[str, ...]] = {boxes: ("box",), scores[0]: ("classes",)}
+    return words | dict.fromkeys(single[:1], ("objectness",))

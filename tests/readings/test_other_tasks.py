@@ -64,6 +64,9 @@ NONE = {
     "one detection": {"boxes": floats(1, 4), "others": floats(1, 90)},
     "two outputs of another length": {"a": floats(1, 17, 2 * SIDE), "b": floats(1, 17, SIDE)},
     "a map and rows": {"map": floats(1, 21, SIDE, SIDE), "rows": floats(1, 40, 9)},
+    "features of 32 columns": {"features": floats(1, 64, 32, 32), "rows": floats(1, 40, 9)},
+    "features of 32 channels": {"features": floats(1, 32, SIDE // 8, SIDE // 8), "rows": floats(1, 40, 9)},
+    "boxes and scores of an SSD in one row each": {"loc": floats(1, 34928), "conf": floats(1, 183372)},
 }
 
 

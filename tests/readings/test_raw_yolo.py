@@ -41,10 +41,10 @@ def made() -> dict[int, np.ndarray]:
     return maps
 
 
-def reference(maps: dict[int, np.ndarray], coding: str) -> np.ndarray:
+def reference(maps: dict[int, np.ndarray], coding: str, scales: tuple[float, ...] = (1, 1, 1)) -> np.ndarray:
     """The boxes of all rows by a loop over cells: x, y, width and height of YOLOv5's and of darknet's formulas."""
     found = []
-    for sizes, (stride, logits) in zip(ANCHORS, maps.items(), strict=True):
+    for sizes, scale, (stride, logits) in zip(ANCHORS, scales, maps.items(), strict=True):
         for row in range(logits.shape[1]):
             for column in range(logits.shape[2]):
                 for anchor, (wide, high) in enumerate(sizes):
@@ -53,7 +53,8 @@ def reference(maps: dict[int, np.ndarray], coding: str) -> np.ndarray:
                         x, y = ((2 * sigmoid(t) - 0.5 + cell) * stride for t, cell in ((tx, column), (ty, row)))
                         w, h = ((2 * sigmoid(t)) ** 2 * side for t, side in ((tw, wide), (th, high)))
                     else:
-                        x, y = ((sigmoid(t) + cell) * stride for t, cell in ((tx, column), (ty, row)))
+                        offsets = [sigmoid(t) * scale - 0.5 * (scale - 1) for t in (tx, ty)]
+                        x, y = ((offset + cell) * stride for offset, cell in zip(offsets, (column, row), strict=True))
                         w, h = (np.exp(t) * side for t, side in ((tw, wide), (th, high)))
                     found.append([x - w / 2, y - h / 2, x + w / 2, y + h / 2])
     return np.array(found)
@@ -97,6 +98,76 @@ def test_the_layout_reads_the_file_once_its_anchors_are_filled_in(tmp_path: Path
     np.testing.assert_allclose(detected.boxes[0, 0], wanted[number].clip(0, SIDE), atol=2e-3)
 
 
+@pytest.mark.parametrize("form", FORMS)
+def test_the_centers_of_yolov4_are_scaled(tmp_path: Path, form: str) -> None:
+    maps, scales = made(), (1.2, 1.1, 1.05)
+    path = write(tmp_path / "v4.onnx", outputs(maps, form))
+    assert any("scale_xy" in line for line in inspect(CandidateConfig(name=str(path))).to_toml().splitlines())
+    layout = inspected(path)
+    layout["meaning"] |= {"anchors": ANCHORS, "coding": "darknet", "scale_xy": list(scales)}
+    given, wanted = from_data(layout), reference(maps, "darknet", scales)
+    tensors = {name: torch.from_numpy(part) for name, part in outputs(maps, form).items()}
+    np.testing.assert_allclose(decode(tensors, given.outputs, (SIDE, SIDE)).boxes[0], wanted, atol=2e-3)
+    candidate = opened(path, layout=given)
+    assert "centers scaled by 1.2, 1.1, 1.05" in str(candidate.reading)
+    image = np.zeros((SIDE, SIDE, 3), np.uint8)
+    found = candidate.finish(candidate.infer(candidate.prepare([image])), torch.tensor([[SIDE, SIDE]]).float())
+    _, row, column, anchor = OBJECT
+    number = 3 * (24 * 24 + row * 12 + column) + anchor
+    np.testing.assert_allclose(found.boxes[0, 0], wanted[number].clip(0, SIDE), atol=2e-3)
+
+
+@pytest.mark.parametrize(("coding", "scales"), [("darknet", [1.2]), ("anchors", [1.2, 1.1, 1.05])])
+def test_scales_are_of_darknet_and_of_every_stride(tmp_path: Path, coding: str, scales: list[float]) -> None:
+    layout = inspected(write(tmp_path / "raw.onnx", outputs(made(), FORMS[0])))
+    layout["meaning"] |= {"anchors": ANCHORS, "coding": coding, "scale_xy": scales}
+    with pytest.raises(InputError, match=r"scale_xy: .*layout-malformed"):
+        from_data(layout)
+
+
+V2 = [[18.33, 21.68], [59.98, 66.0], [106.83, 175.18], [60.0, 30.0], [150.0, 90.0]]  # px
+V2_OBJECT = (3, 2, 1)  # row, column, anchor
+
+
+def made_v2() -> np.ndarray:
+    """One map [5 * (5 + K), 6, 6] of logits."""
+    logits = np.random.default_rng(0).normal(0, 0.5, (5, COLUMNS, 6, 6)).astype(np.float32)
+    logits[:, 4] -= 7
+    row, column, anchor = V2_OBJECT
+    logits[anchor, 4, row, column], logits[anchor, 6, row, column] = 6, 4
+    return logits
+
+
+def test_the_map_of_yolov2_is_read_once_its_anchors_are_filled_in(tmp_path: Path) -> None:
+    """As of Custom Vision's compact domain."""
+    logits = made_v2()
+    path = write(tmp_path / "v2.onnx", {"model_outputs0": logits.reshape(1, -1, 6, 6)})
+    with pytest.raises(InputError) as caught:
+        opened(path)
+    assert caught.value.id == "onnx-layout" and "YOLOv2" in caught.value.message
+    layout = inspected(path)
+    assert layout["meaning"]["strides"] == [32] and layout["meaning"]["anchors"] == [[[0, 0]] * 5]
+    layout["meaning"]["anchors"] = [V2]
+    candidate = opened(path, layout=from_data(layout))
+    image = np.zeros((SIDE, SIDE, 3), np.uint8)
+    found = candidate.finish(candidate.infer(candidate.prepare([image])), torch.tensor([[SIDE, SIDE]]).float())
+    row, column, anchor = V2_OBJECT
+    tx, ty, tw, th, objectness, *classes = logits[anchor, :, row, column]
+    x, y = (sigmoid(tx) + column) * 32, (sigmoid(ty) + row) * 32
+    w, h = np.exp(tw) * V2[anchor][0], np.exp(th) * V2[anchor][1]
+    wanted = np.array([x - w / 2, y - h / 2, x + w / 2, y + h / 2]).clip(0, SIDE)
+    np.testing.assert_allclose(found.boxes[0, 0], wanted, atol=2e-3)
+    shares = np.exp(classes) / np.exp(classes).sum()
+    assert float(found.scores[0, 0]) == pytest.approx(sigmoid(objectness) * shares[1], abs=1e-4)
+
+
+def test_features_are_no_map_of_yolov2(tmp_path: Path) -> None:
+    features = np.random.default_rng(0).uniform(0, 1, (1, 1280, 6, 6)).astype(np.float32)
+    with pytest.raises(InputError) as caught:
+        opened(write(tmp_path / "features.onnx", {"features": features}))
+    assert "anchors are not in the file" not in caught.value.message
+
+
 def test_anchors_that_are_not_filled_in_are_refused(tmp_path: Path) -> None:
     path = write(tmp_path / "raw.onnx", outputs(made(), FORMS[0]))
     with pytest.raises(InputError, match=r"anchors: got a side of 0.*layout file"):
@@ -134,6 +205,14 @@ def test_maps_that_are_no_pyramid_are_no_raw_yolo(tmp_path: Path, change: str) -
     with pytest.raises(InputError) as caught:
         opened(write(tmp_path / "raw.onnx", found))
     assert "anchors are not in the file" not in caught.value.message
+
+
+def test_boxes_and_scores_of_as_many_rows_are_so_in_the_layout_to_edit(tmp_path: Path) -> None:
+    shapes = {"odd": (1, 7, 3), "cls": (1, 50, 20), "obj": (1, 50, 1), "box": (1, 50, 4)}
+    odd = {name: np.full(shape, -1, np.float32) for name, shape in shapes.items()}
+    found = inspect(CandidateConfig(name=str(write(tmp_path / "odd.onnx", odd))))
+    columns = {each["name"]: each["columns"] for each in tomllib.loads(found.to_toml())["outputs"]}
+    assert columns == {"odd": ["other"], "cls": ["classes"], "obj": ["objectness"], "box": ["box"]}
 
 
 def test_an_unknown_file_has_all_its_outputs_in_the_layout_to_edit(tmp_path: Path) -> None:

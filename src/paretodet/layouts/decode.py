@@ -177,6 +177,8 @@ def _boxes(parts: Mapping[str, Tensor], layout: OutputLayout, canvas: tuple[int,
     if layout.coding == "boxes":
         boxes = _corners(parts["box"], layout.box)
         return boxes * boxes.new_tensor([width, height] * 2) if layout.unit == "fractions" else boxes
+    if "anchor" in parts:
+        return _of_output_anchors(parts, layout, canvas)
     codes = _expected(parts["bins"]) if "bins" in parts else parts["box"]
     points, steps, sides = references(layout, canvas)
     if codes.shape[1] != len(points):
@@ -197,12 +199,35 @@ def _boxes(parts: Mapping[str, Tensor], layout: OutputLayout, canvas: tuple[int,
         center, half = points + (codes[..., :2] - 0.5) * steps, codes[..., 2:] ** 2 * sides / 2
     elif layout.coding == "darknet":
         inside = codes[..., :2].sigmoid() if layout.activation != "none" else codes[..., :2]
-        center, half = points + inside * steps, codes[..., 2:].exp() * sides / 2
+        scale = _scales(layout, steps) if layout.scale_xy else 1
+        center, half = points + (inside * scale - (scale - 1) / 2) * steps, codes[..., 2:].exp() * sides / 2
     elif layout.coding == "linear":
         center, half = points + codes[..., :2] * first * sides, codes[..., 2:] * second * sides / 2
     else:
         center, half = points + codes[..., :2] * first * sides, (codes[..., 2:] * second).exp() * sides / 2
     return torch.cat((center - half, center + half), dim=2)
+
+
+def _of_output_anchors(parts: Mapping[str, Tensor], layout: OutputLayout, canvas: tuple[int, int]) -> Tensor:
+    """Boxes of codes for the anchors of an output. Where the anchors have y first, the codes have it too."""
+    height, width = canvas
+    anchors, codes = _corners(parts["anchor"], layout.box), parts["box"]
+    if layout.unit == "fractions":
+        anchors = anchors * anchors.new_tensor([width, height] * 2)
+    if layout.box == "yxyx":
+        codes = codes[..., [1, 0, 3, 2]]
+    center, sides = (anchors[..., :2] + anchors[..., 2:]) / 2, anchors[..., 2:] - anchors[..., :2]
+    first, second = layout.variances[0], codes.new_tensor(layout.variances[1:])
+    center, half = center + codes[..., :2] * first * sides, (codes[..., 2:] * second).exp() * sides / 2
+    return torch.cat((center - half, center + half), dim=2)
+
+
+def _scales(layout: OutputLayout, steps: Tensor) -> Tensor:
+    """`scale_xy` of the stride of every row [N, 1]."""
+    scales = torch.zeros_like(steps)
+    for stride, scale in zip(layout.strides, layout.scale_xy, strict=True):
+        scales[steps == stride] = scale
+    return scales
 
 
 def references(layout: OutputLayout, canvas: tuple[int, int]) -> tuple[Tensor, Tensor, Tensor]:

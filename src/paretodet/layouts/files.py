@@ -23,7 +23,7 @@ COMMENTS = {  # of the lines of a file, by key
     "fit": "stretch, letterbox (centered), letterbox-corner (image at the top left)",
     "fill": "gray around a letterboxed image",
     "sampling": "antialiased (Pillow), opencv, tf1, torch or corners",
-    "columns": "box (4), center, size (2), objectness, score, label, image (1), classes, bins, count, other",
+    "columns": "box, anchor (4), center, size (2), objectness, score, label, image (1), classes, bins, count, other",
     "transposed": "outputs are [B, columns, N]",
     "box": "xyxy, yxyx, cxcywh or xywh",
     "unit": "pixels or fractions of the canvas",
@@ -60,6 +60,7 @@ class _Meaning(Closed, frozen=True):
     box: str = "xyxy"
     unit: str = "pixels"
     coding: str = "boxes"
+    scale_xy: tuple[Finite, ...] = ()
     strides: tuple[Count, ...] = ()
     offset: Finite = 0.5
     per_cell: Count = 1

@@ -25,8 +25,8 @@ Anchors = tuple[tuple[tuple[float, float], ...], ...]  # widths and heights of e
 Channels = Literal["rgb", "bgr"]
 PerChannel = tuple[float, float, float]
 
-WORDS = ("box", "center", "size", "objectness", "classes", "score", "label", "image", "bins", "count", "other")
-WIDTHS = {"box": 4, "center": 2, "size": 2, "objectness": 1, "score": 1, "label": 1, "image": 1}  # of others, the rest
+WIDTHS = {"box": 4, "center": 2, "size": 2, "anchor": 4, "objectness": 1, "score": 1, "label": 1, "image": 1}
+WORDS = (*WIDTHS, "classes", "bins", "count", "other")  # the last ones have the rest of the columns
 POLICIES = FITS | {"letterbox-corner": CornerLetterbox}
 COUNT = "*"  # "classes*80": 80 columns
 
@@ -72,11 +72,12 @@ class OutputLayout:
     """What the outputs mean.
 
     `columns` gives for each output that is used the meaning of its last dimension, in order, as WORDS: "box" has 4
-    columns, "center" and "size", which make a box, two, "objectness", "score", "label" and "image" one, "classes" (a
-    score for each class), "bins" (a distribution for each side of a box) and "other" (not used) the rest, or the number
-    behind a "*". Outputs that hold the same word, such as one for each stride, are joined in order. Maps [B, C, H, W]
-    of a "box" with other words hold those of every anchor one behind the other, where there are `anchors`. "count" is
-    the only word of an output [B] or [B, 1]: how many rows of the others are detections.
+    columns, "center" and "size", which make a box, two, "anchor", the box that a row's "box" is a code for, 4,
+    "objectness", "score", "label" and "image" one, "classes" (a score for each class), "bins" (a distribution for each
+    side of a box) and "other" (not used) the rest, or the number behind a "*". Outputs that hold the same word, such as
+    one for each stride, are joined in order. Maps [B, C, H, W] of a "box" with other words hold those of every anchor
+    one behind the other, where there are `anchors`. "count" is the only word of an output [B] or [B, 1]: how many rows
+    of the others are detections.
     """
 
     columns: tuple[tuple[str, tuple[str, ...]], ...]
@@ -87,6 +88,7 @@ class OutputLayout:
     # cells or in pixels; "priors": SSD's; "linear": offsets and sizes in shares of priors (BlazeFace); "anchors":
     # YOLOv5's, of sigmoids; "darknet": YOLOv2's and v3's, a sigmoid of offsets from cells and log sizes of anchors;
     # "tanh": FastestDet's, a tanh of offsets from cells and a sigmoid of sizes as fractions
+    scale_xy: tuple[float, ...] = ()  # of coding "darknet", for each stride: YOLOv4's scale_x_y; empty: 1
     strides: tuple[int, ...] = ()  # of the cells, px; in the order of the rows
     offset: float = 0.5  # of a point inside its cell, in cells
     per_cell: int = 1  # rows of a cell, where it has no priors
@@ -127,12 +129,16 @@ class OutputLayout:
         )
         _check("classes" in words or "score" in words, "columns: no output has classes or a score")
         _check("count" not in words or "score" in words, "columns: a count is of rows with a score")
-        _check(self.coding == "boxes" or bool(self.strides), f"strides: coding {self.coding!r} needs them")
+        in_output = "anchor" in words
+        _check(not in_output or self.coding == "priors", "coding: a box that is a code for an anchor has priors")
+        _check(self.coding == "boxes" or bool(self.strides) or in_output, f"strides: coding {self.coding!r} needs them")
+        _check(not self.scale_xy or self.coding == "darknet", "scale_xy: is of coding 'darknet'")
+        _check(len(self.scale_xy) in (0, len(self.strides)), "scale_xy: one number a stride")
         _check(len(self.variances) in (2, 3), "variances: two or three numbers, of centers, sizes, or widths, heights")
         _check("bins" not in words or self.coding == "distances", "coding: bins are of distances")
         _check(not self.peaks or bool(self.strides), "peaks: are of maps, whose strides are needed")
         oblong = self.coding in OBLONG or (self.coding == "priors" and bool(self.anchors))
-        square = self.coding in ("priors", "linear") and not oblong
+        square = self.coding in ("priors", "linear") and not oblong and not in_output
         for name, needed in (("priors", square), ("anchors", oblong)):
             expected = len(self.strides) if needed else 0
             _check(len(getattr(self, name)) == expected, f"{name}: one list a stride")
@@ -160,6 +166,10 @@ class OutputLayout:
         if self.strides:
             parts.append(f"{len(self.strides)} stride{'s' if len(self.strides) > 1 else ''}")
         parts.append({"boxes": f"boxes {self.box} in {self.unit}"}.get(self.coding, f"boxes coded as {self.coding}"))
+        if "anchor" in self.words:
+            parts.append(f"anchors {self.box} in an output")
+        if self.scale_xy:
+            parts.append(f"centers scaled by {', '.join(f'{scale:g}' for scale in self.scale_xy)}")
         if "objectness" in self.words:
             parts.append("objectness")
         if self.peaks:
@@ -219,11 +229,14 @@ class Reading:
     pixels_known: bool = True  # False: nothing says how pixels are scaled
     policy: ResizePolicy | None = None  # in place of the layout's fit
     checked: bool = True  # False: the numbers are not looked at, as its exporter guarantees them
+    fit_known: bool = True  # False: nothing says how images are fitted, and that of the layout is assumed
+    inside: str = ""  # what the graph makes of the pixels; part of the line
     lacks: str = ""  # what only the user can add, so that the file is refused with this layout to fill in
-    doubt: str = ""  # what a look at photographs leaves open; part of the line
+    doubt: str = ""  # what a look at photographs, and the file, leave open; part of the line
 
     def __str__(self) -> str:
-        parts = (str(self.layout if self.pixels_known else self.layout.geometry), self.doubt)
+        inside = f"normalized in the graph as {self.inside}" if self.inside else ""
+        parts = (str(self.layout if self.pixels_known else self.layout.geometry), inside, self.doubt)
         return f"read as {', '.join(filter(None, parts))}"
 
 

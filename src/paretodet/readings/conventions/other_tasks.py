@@ -16,6 +16,7 @@ from paretodet.readings.evidence import Evidence
 
 MASKS = 32  # channels of the prototypes of YOLO's masks
 BOX, LEAST = 4, 7  # the numbers of a finished detection are so many, or between
+MOST_CLASSES = 25_000  # of a classification, and numbers of an embedding
 SPREAD = 20  # columns of a distribution over characters
 CLOSE = 1e-3  # to 1, of a sum
 
@@ -49,7 +50,7 @@ def boxes_alone(evidence: Evidence) -> str:
 
 def _task(evidence: Evidence) -> str | None:
     shapes = list(evidence.shapes.values())
-    if any(_prototypes(shape) for shape in shapes) and any(len(shape) == 3 for shape in shapes):
+    if any(_prototypes(evidence, shape) for shape in shapes) and any(len(shape) == 3 for shape in shapes):
         return "instance segmentation: one output has prototypes of masks"
     if counts := _row_lengths(shapes):
         return (
@@ -67,14 +68,22 @@ def _task(evidence: Evidence) -> str | None:
     return _of_map(evidence, evidence.outputs[name], shape) or _of_text(evidence, evidence.outputs[name])
 
 
-def _prototypes(shape: Shape) -> bool:
-    return len(shape) == 4 and MASKS in (shape[1], shape[3])
+def _prototypes(evidence: Evidence, shape: Shape) -> bool:
+    """Whether it is that of maps at a quarter of the image's sides; features of a detector have other sides."""
+    if len(shape) != 4:
+        return False
+    sides = (-(-evidence.height // 4), -(-evidence.width // 4))
+    return (shape[1], shape[2:]) == (MASKS, sides) or (shape[3], shape[1:3]) == (MASKS, sides)
 
 
 def _row_lengths(shapes: Sequence[Shape]) -> tuple[int, ...]:
-    """How many numbers the one row of every output has, [1, K] or [1, K, 1, 1]; empty if one may be a detection."""
+    """How many numbers the one row of every output has, [1, K] or [1, K, 1, 1]; empty if one may be a detection, or if
+    they may be the boxes and the scores of many cells one behind the other.
+    """
     rows = all(len(shape) in (2, 4) and shape[0] == 1 and shape[1] == max(shape) for shape in shapes)
     alone = rows and all(shape[1] > LEAST or shape[1] < BOX for shape in shapes)
+    if alone and max(shape[1] for shape in shapes) > MOST_CLASSES:
+        return ()
     lengths = tuple(shape[1] for shape in shapes if set(shape[2:]) <= {1}) if alone else ()
     return lengths if len(lengths) == len(shapes) and max(lengths) > LEAST else ()
 
