@@ -65,3 +65,27 @@ def test_pairs_of_other_forms_are_read_by_the_layout_that_inspect_writes(
     candidate = opened(path, layout=found.layout)
     assert best(candidate) == (ANSWER, pytest.approx(0.9), LABEL)
     assert found.layout.outputs.transposed is (made is paddle)
+
+
+SSD_SIDE, SSD_ROWS = 300, 3000  # 6 priors for each of 19 * 19 + 10 * 10 + 5 * 5 + 3 * 3 + 2 * 2 + 1 cells
+
+
+@pytest.mark.parametrize("classes", [2, 7])
+@pytest.mark.parametrize("rows", [SSD_ROWS, SSD_ROWS + 1])
+def test_the_ssd_of_jetson_inference_has_a_background_and_fractions(tmp_path: Path, classes: int, rows: int) -> None:
+    """[BACKGROUND, ...]: with one class it has the shapes of a face detector, and another number of priors."""
+    scores = np.full((1, rows, classes), 0.01 / (classes - 1), np.float32)
+    boxes = np.tile(np.array([0.1, 0.1, 0.2, 0.2], np.float32), (1, rows, 1))
+    scores[..., 0], scores[0, 5], boxes[0, 5] = 0.99, 0, (0.2, 0.3, 0.4, 0.5)
+    scores[0, 5, [0, classes - 1]] = 0.1, 0.9
+    path = write(tmp_path / "ssd.onnx", {"scores": scores, "boxes": boxes}, shape=(1, 3, SSD_SIDE, SSD_SIDE))
+    if rows != SSD_ROWS and classes > 2:
+        with pytest.raises(InputError, match=r"ssd\.onnx: .*onnx-contradicted"):
+            opened(path)
+        return
+    candidate = opened(path)
+    box, score, label = best(candidate)
+    assert (box, label) == ([round(side * SIDE) for side in (0.2, 0.3, 0.4, 0.5)], classes - 2)
+    assert score == pytest.approx(0.9) and layout_of(candidate).outputs.background == "first"
+    assert candidate.labels == (() if rows == SSD_ROWS else ("face",))
+    assert layout_of(candidate).pixels.std == (128.0,) * 3

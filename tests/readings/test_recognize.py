@@ -77,6 +77,18 @@ def test_rows_with_objectness_on_their_side_are_refused(tmp_path: Path) -> None:
     assert error.id == "onnx-contradicted" and "as objectness would be" in error.message
 
 
+@pytest.mark.parametrize("strides", [(8, 16, 32), (8, 16), (4,)])
+def test_the_maps_that_rows_are_decoded_from_may_stand_beside_them(tmp_path: Path, strides: tuple[int, ...]) -> None:
+    """As of a YOLOv8 that plain torch.onnx.export wrote."""
+    head = filled([*center(), 0.02, 0.9]).transpose(0, 2, 1).copy()
+    maps = {f"map{stride}": np.zeros((1, 66, SIDE // stride, SIDE // stride), np.float32) for stride in strides}
+    path = write(tmp_path / "v8.onnx", {"output0": head, **maps})
+    if strides == (8, 16, 32):
+        assert best(opened(path)) == (ANSWER, pytest.approx(0.9), 1)
+    else:
+        assert refused(path).id == "onnx-layout"
+
+
 def test_two_classes_without_objectness_are_read(tmp_path: Path) -> None:
     head = filled([*center(), 0.02, 0.9]).transpose(0, 2, 1).copy()
     assert best(opened(write(tmp_path / "v8.onnx", {"output0": head}))) == (ANSWER, pytest.approx(0.9), 1)

@@ -3,6 +3,7 @@
 Some exporters turn the latter into [B, N, 4 + K]. A file whose graph has a softmax, as the distributions of v8's boxes
 need, or has no layers, is read as either, and the numbers tell which it is; the 80 classes of COCO tell it too.
 Anchors, of which a cell has three, come with an objectness as a rule: such rows have one unless the numbers contradict.
+The maps that rows are decoded from may stand beside them.
 
 N is the number of cells, or of anchors. The box is center and size in pixels, or, of a YOLOX exported without its
 decoding, offsets from the cells. YOLOX reads BGR 0..255 since its version 0.1.1, before it RGB with mean and std: a
@@ -24,20 +25,26 @@ NORMALIZED = 0.3  # a score on pixels of 0..1: of files for BGR 0..255 it is bel
 
 def _readings(evidence: Evidence) -> tuple[Reading, ...]:
     names = evidence.rank(3)
-    if len(names) != 1 or evidence.rank(4):
+    if len(names) != 1:
         return ()
     (name,) = names
     _, first, second = evidence.shapes[name]
-    if second >= 5 and (pyramid := evidence.cells(first, name)):
+    if second >= 5 and (pyramid := evidence.cells(first, name)) and _maps_are_its(evidence, pyramid):
         turned = _without(evidence, name, pyramid, transposed=False) if _may_lack_objectness(evidence, name) else []
         plain = second == 4 + COCO and pyramid.per_cell == 1
         found = _with_objectness(evidence, name, pyramid) if second >= 6 and not plain else []
         return (*found, *turned)
-    if first >= 5 and (pyramid := evidence.cells(second, name)):
+    if first >= 5 and (pyramid := evidence.cells(second, name)) and _maps_are_its(evidence, pyramid):
         anchored = first >= 6 and pyramid.per_cell > 1
         found = _with_objectness(evidence, name, pyramid, transposed=True) if anchored else []
         return (*found, *_without(evidence, name, pyramid, transposed=True))
     return ()
+
+
+def _maps_are_its(evidence: Evidence, pyramid: Pyramid) -> bool:
+    """Whether the maps beside the rows are those that the rows are decoded from, one for each stride."""
+    strides = [evidence.stride(evidence.shapes[name][2:]) for name in evidence.rank(4)]
+    return not strides or sorted(strides) == sorted(pyramid.strides)
 
 
 def _may_lack_objectness(evidence: Evidence, name: str) -> bool:
