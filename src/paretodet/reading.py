@@ -11,6 +11,12 @@ from paretodet.errors import InputError
 
 PIECE = 2**20
 SUFFIX = re.compile(r"\.(\w+)$")
+WEB_PAGE = "a web page; download the file itself"
+IN_PLACE = {  # what a download may be in place of a file, by its first bytes in lower case
+    b"version https://git-lfs.github.com/spec/": "a pointer of Git LFS; `git lfs pull` in its folder gets the file",
+    b"<!doctype html": WEB_PAGE,
+    b"<html": WEB_PAGE,
+}
 
 
 def sha256(path: Path) -> str:
@@ -44,6 +50,16 @@ def read_bytes(path: Path, limit: int) -> bytes:
     if len(content) > limit:
         raise InputError(f"it is larger than {_size(limit)}", "file-too-large")
     return content
+
+
+def in_place_of(path: Path) -> str | None:
+    """What stands in place of a file that was not downloaded itself, and how to get it; None if it is no such thing.
+
+    Raises OSError.
+    """
+    with path.open("rb") as file:
+        start = file.read(256).lstrip().lower()
+    return next((what for first, what in IN_PLACE.items() if start.startswith(first)), None)
 
 
 def visible_files(folder: Path, *patterns: str) -> list[Path]:

@@ -2,8 +2,10 @@
 
 from pathlib import Path
 
+from paretodet.config import CandidateConfig
 from paretodet.errors import InputError
-from paretodet.sources.onnx_file import OnnxFile
+from paretodet.network import OnnxNetwork
+from paretodet.sources.onnx_file import OnnxFile, check_content
 
 
 class OpenVinoFile(OnnxFile):
@@ -21,3 +23,8 @@ class OpenVinoFile(OnnxFile):
             raise InputError(
                 f"{name}: needs the file {weights.name!r} beside it, which has its weights", "file-missing"
             )
+        check_content(weights)
+
+    def load(self, config: CandidateConfig) -> OnnxNetwork:
+        self.check(config.name)
+        return super().load(config)

@@ -17,7 +17,7 @@ from paretodet.export.tflite_references import references
 from paretodet.network import ArtifactNetwork, Labels, OnnxNetwork
 from paretodet.readings.evidence import MODULE
 from paretodet.sources.hashes import model_sha256
-from paretodet.sources.onnx_file import file_network
+from paretodet.sources.onnx_file import check_content, file_network
 from paretodet.sources.source import Source
 from paretodet.transforms.resize_policy import Stretch
 from paretodet.weights.formats import tflite
@@ -37,6 +37,7 @@ class TfliteFile(Source):
     def check(self, name: str) -> None:
         if not Path(name).is_file():
             raise InputError(f"{name}: no such file", "file-missing")
+        check_content(Path(name))
 
     def display_name(self, config: CandidateConfig) -> str:
         return Path(config.name).stem
