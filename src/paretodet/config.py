@@ -26,7 +26,7 @@ NAMED_FILES = {  # endings of names that are files: the key of their SHA-256 in 
     ".cfg": "cfg",
     ".json": "cfg",
 }
-MODELS = (".onnx", *BESIDE)  # endings of files of which others are read too
+MODELS = tuple(BESIDE)  # endings of files of which others are read too
 EXECUTION = frozenset(  # options that a runtime honors
     ("runtime", "device", "precision", "calibration", "allow_fallback")
 )

@@ -247,7 +247,7 @@ def _valid_info(trial: _Trial) -> None:
 
 def _meaning(trial: _Trial) -> None:
     if doubt := getattr(trial.candidate, "doubt", ""):
-        raise _Broken(f"only shapes say what its outputs mean, and it {doubt}: check the boxes that `inspect` draws")
+        raise _Broken(f"its file leaves something open: it {doubt}; check the boxes that `inspect` draws")
 
 
 RULES: tuple[tuple[str, Callable[[_Trial], None]], ...] = (

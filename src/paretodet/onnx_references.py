@@ -31,6 +31,7 @@ DOMAIN_FIELDS = {"opset": 1, "node": 7}
 FUNCTION_DOMAIN, KEY, VALUE = 10, 1, 2
 
 BESIDE = {  # what is read beside a file: names of its classes, how images are fitted and scaled
+    ".onnx": ("config.json", "pipeline.json", "preprocessor_config.json"),
     ".xml": ("metadata.yaml",),
     ".tflite": ("labelmap.txt",),
     ".json": ("preprocessor_config.json",),

@@ -271,6 +271,38 @@ def test_rows_of_a_batch_have_a_count_for_every_image(tmp_path: Path) -> None:
     assert clear(candidate) == ONE
 
 
+@pytest.mark.parametrize("count", [1, 2])
+@pytest.mark.parametrize("shape", [(1, 1), (1,)])
+def test_boxes_scores_and_labels_are_as_many_as_their_count_says(
+    tmp_path: Path, shape: tuple[int, ...], count: int
+) -> None:
+    boxes, scores, labels = separate(BOX, label=LABEL)
+    boxes[0, 1], scores[0, 1], labels[0, 1], scores[0, 2:] = (10, 10, 40, 40), 0.8, 1, -1  # behind one: of no meaning
+    outputs = {"num_dets": np.full(shape, count, np.int32), "boxes": boxes, "scores": scores, "classes": labels}
+    candidate = opened(of_bytes(tmp_path / "nms.onnx", outputs))
+    assert clear(candidate)[:1] == ONE and len(clear(candidate)) == count
+    assert ("num_dets", ("count",)) in layout_of(candidate).outputs.columns
+
+
+def test_an_output_that_is_not_called_a_count_is_none(tmp_path: Path) -> None:
+    outputs = dict(zip(("boxes", "scores", "class_idx"), separate(BOX, label=LABEL), strict=True))
+    candidate = opened(of_bytes(tmp_path / "a.onnx", outputs | {"loss": np.zeros((1, 1), np.float32)}))
+    assert clear(candidate) == ONE
+
+
+@pytest.mark.parametrize(
+    ("names", "known"), [(("pred_scores", "pred_classes"), True), (("scores", "pred_classes"), False)]
+)
+def test_boxes_of_detectron2_are_not_of_yolo_nas(tmp_path: Path, names: tuple[str, str], known: bool) -> None:
+    """Both are called pred_boxes; nothing says how Detectron2's pixels are scaled."""
+    boxes, scores, labels = separate(BOX, label=LABEL)
+    path = write(tmp_path / "a.onnx", {"pred_boxes": boxes, names[0]: scores, names[1]: labels})
+    if known:
+        assert layout_of(opened(path)).fit == "letterbox"
+    else:
+        assert refused(path).id == "pixels-unknown"
+
+
 @pytest.mark.parametrize("count", [[101.0], [0.5], [1.0, 1.0]])
 def test_what_is_no_number_of_rows_is_no_count(tmp_path: Path, count: list[float]) -> None:
     outputs = {"output0": finished(100, 4), "num": np.array(count, np.float32)}

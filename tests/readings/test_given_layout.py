@@ -193,3 +193,14 @@ def test_tensorflows_ids_have_names_by_raw_scores(tmp_path: Path) -> None:
 def test_tensorflows_ids_have_names_by_the_layers(tmp_path: Path, classes: int, boxes: int, named: bool) -> None:
     path = with_layers(tensorflow(tmp_path / "tf.onnx", 44), classes, boxes)
     assert opened(path).labels == (COCO_90 if named else ())
+
+
+@pytest.mark.parametrize(("classes", "boxes", "label"), [(91, 364, 43), (91, 4, 43), (80, 4, 44)])
+def test_ids_of_coco_count_from_1_without_names_of_tensorflow_too(
+    tmp_path: Path, classes: int, boxes: int, label: int
+) -> None:
+    outputs = dict(zip(("boxes", "scores", "labels"), separate(BOX, label=44), strict=True))
+    path = write(tmp_path / "net.onnx", outputs, kind=TensorProto.UINT8, shape=(1, SIDE, SIDE, 3))
+    candidate = opened(with_layers(path, classes, boxes))
+    assert best(candidate) == (ANSWER, pytest.approx(0.9), label)
+    assert candidate.labels == (COCO_90 if classes == 91 else ())

@@ -8,8 +8,9 @@ import pytest
 import torch
 from onnx import TensorProto, helper, numpy_helper
 
-from made_onnx import SIDE, rows
+from made_onnx import SIDE, rows, write
 from opened_files import layout_of, opened
+from paretodet.diagnosis import doctor
 from paretodet.errors import InputError
 from paretodet.layouts.layout import UNIT_RANGE, FileLayout, OutputLayout
 from paretodet.readings.mirror import at_left, not_mirrored
@@ -63,6 +64,15 @@ def following(path: Path, order: str, *, scale: float = 1.0) -> Path:
 def test_rows_that_follow_the_photograph_are_read(tmp_path: Path) -> None:
     assert layout_of(opened(following(tmp_path / "a.onnx", "xyxy"))).outputs.unit == "pixels"
     assert layout_of(opened(following(tmp_path / "b.onnx", "xyxy", scale=1 / SIDE))).outputs.unit == "fractions"
+
+
+def test_outputs_that_no_photograph_changes_are_doubtful(tmp_path: Path) -> None:
+    assert "mirror image" not in opened(following(tmp_path / "a.onnx", "xyxy")).doubt
+    candidate = opened(write(tmp_path / "b.onnx", {"output0": rows([60, 90, 120, 150, 0.9, 0], 100)}))
+    assert "mirror image" in candidate.doubt and "mirror image" in str(candidate.reading)
+    assert any("mirror image" in (check.broken or "") for check in doctor(candidate))
+    empty = rows([60, 90, 120, 150, 0.1, 0], 100)  # nothing clear
+    assert "mirror image" not in opened(write(tmp_path / "c.onnx", {"output0": empty})).doubt
 
 
 @pytest.mark.parametrize(("order", "scale"), [("yxyx", 1.0), ("yxyx", 1 / SIDE), ("xyxy", 100 / SIDE)])

@@ -142,3 +142,17 @@ def test_inspect_shows_what_a_file_states_whose_inputs_are_not_known(tmp_path: P
     assert data["image"] is None and data["outputs"]["boxes"] == [1, 100, 4]
     with pytest.raises(InputError, match="size-unsupported"):
         inspect(CandidateConfig(name=str(made(tmp_path / "net.onnx")), height=64))
+
+
+def test_a_size_inside_the_file_that_its_input_leaves_open_is_asked_for(tmp_path: Path) -> None:
+    path = made(tmp_path / "net.onnx", shape=(1, 3, "h", "w"))
+    model = onnx.load(path)
+    model.graph.initializer.append(numpy_helper.from_array(np.array([3, 64 * 64]), "fixed"))
+    model.graph.node.insert(1, helper.make_node("Reshape", ["pixels", "fixed"], ["flat"]))
+    for node in model.graph.node[2:]:
+        node.input[:] = ["flat" if name == "pixels" else name for name in node.input]
+    onnx.save(model, path)
+    with pytest.raises(InputError) as caught:
+        opened(path, layout=LAYOUT)
+    assert caught.value.id == "graph-failed"
+    assert "cannot run at 640x640" in caught.value.message and "--size" in caught.value.message

@@ -1,15 +1,16 @@
 """What is known of a detector file before its outputs are given a meaning, and helpers that conventions share."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from torch import Tensor
 
 from paretodet.errors import ErrorId, InputError
-from paretodet.layouts.layout import BYTES, UNIT_RANGE, Normalization
+from paretodet.layouts.layout import UNIT_RANGE, Normalization
 from paretodet.readings.onnx_graph import OnnxGraph, suppresses
+from paretodet.readings.preparation import Preparation, preparation
 
 STRIDES = (  # of the pyramids of one-stage detectors, most frequent first
     (8, 16, 32),
@@ -26,21 +27,6 @@ MAP_STRIDES = (4, 8, 16, 32, 64, 128)
 DESCRIBED = 200  # characters
 CAPACITY = 300  # where a file leaves the number of detections open
 MOST = 1000  # rows of finished detections
-NEAR = 0.02  # between a constant in a graph and a published one, as a fraction
-DIVISORS = (255.0, 127.5)  # of pixels of 0..255
-MEANS = {  # that a graph subtracts from red, green and blue, with the pixels that they are of
-    (0.485, 0.456, 0.406): UNIT_RANGE,
-    (0.5, 0.5, 0.5): UNIT_RANGE,
-    (123.675, 116.28, 103.53): BYTES,
-    (127.5, 127.5, 127.5): BYTES,
-}
-MOVING = frozenset(  # operators that may put channels into another order
-    ("Concat", "Gather", "SequenceAt", "Slice", "Split", "SplitToSequence", "StridedSlice", "VariadicSplit")
-)
-PREPARING = MOVING | {  # operators between an image and the first layer
-    *("Add", "Cast", "Clip", "Convert", "DequantizeLinear", "Div", "Identity", "Interpolate", "Mul", "Pad"),
-    *("QuantizeLinear", "Reshape", "Resize", "Squeeze", "Sub", "Transpose", "Unsqueeze"),
-}
 MODULE = "give module:make (docs/how-to/own-model.md)"
 COCO_IDS = (90, 91)  # columns of heads for COCO's ids, which have gaps: without a number 0, and with it
 COCO_LAYERS = (  # numbers that the layers of such heads write, of classes and of boxes, for their anchors a cell
@@ -65,7 +51,8 @@ class Evidence:
     declared: Mapping[str, Sequence[Any]] = field(default_factory=dict)
     others: tuple[str, ...] = ()
     bytes_in: bool = False  # whether the image is uint8
-    unfitted: bool = False  # whether it reads how much of its canvas an image fills, and nobody says how it is fitted
+    fitted: bool = False  # whether the user says how images are fitted
+    sized: bool = False  # whether it reads how much of its canvas an image fills
 
     @property
     def metadata(self) -> Mapping[str, str]:
@@ -134,20 +121,30 @@ class Evidence:
     def has_coco_ids(self) -> bool:
         """Whether its head has a place for each of COCO's ids: by raw scores among the outputs, or by its layers."""
         raw = any(len(shape) == 3 and shape[2] in COCO_IDS for shape in self.shapes.values())
-        return raw or any(self.graph.sizes >= set(pair) for pair in COCO_LAYERS)
+        return raw or self.layers_have_coco_ids
+
+    @property
+    def layers_have_coco_ids(self) -> bool:
+        return any(self.graph.sizes >= set(pair) for pair in COCO_LAYERS)
+
+    @property
+    def preparation(self) -> Preparation:
+        """What the graph does to the pixels before its first layer."""
+        return preparation(self.graph, self.image)
 
     def inner_pixels(self, assumed: Normalization = UNIT_RANGE) -> Normalization | None:
-        """The pixels that the graph's own normalization expects; None if it has none.
+        """The pixels that the graph's own normalization expects; None if it has none, or one that does not tell.
 
-        Where its means do not tell the order of the channels, it is that of `assumed`.
+        Where its means do not tell the order of the channels, its first layer reads that of `assumed`.
         """
-        constants, moved = self.graph.constants, False
-        for node in self.graph.head(self.image, PREPARING):
-            for values in (constants[name] for name in node.inputs if name in constants):
-                if pixels := _expected(node.operator, values, assumed, moved=moved):
-                    return pixels
-            moved = moved or node.operator in MOVING
-        return None
+        return self.preparation.pixels(assumed)
+
+    def is_count(self, name: str, rows: str) -> bool:
+        """Whether an output is for every image a whole number, of at most as many as another has rows."""
+        shape, counts = self.shapes[rows], self.outputs[name].float()
+        if len(shape) < 2 or counts.ndim > 2 or counts.numel() != (shape[0] if len(shape) == 3 else 1):
+            return False
+        return bool((counts == counts.round()).all()) and 0 <= float(counts.min()) <= float(counts.max()) <= shape[-2]
 
 
 @dataclass(frozen=True)
@@ -158,23 +155,6 @@ class Pyramid:
     per_cell: int
 
 
-def _expected(operator: str, values: Sequence[float], assumed: Normalization, *, moved: bool) -> Normalization | None:
-    """The pixels that an operator with such constants normalizes; None if it does not. `moved`: whether channels may be
-    in another order than at the input.
-    """
-    values = tuple(values) * (3 if len(values) == 1 else 1)
-    divisors = {"Div": values, "Mul": tuple(1 / value for value in values if value)}.get(operator, ())
-    if any(_near(divisors, (each,) * 3) for each in DIVISORS):
-        return replace(assumed, mean=BYTES.mean, std=BYTES.std)
-    subtracted = {"Sub": values, "Add": tuple(-value for value in values)}.get(operator, ())
-    for means, pixels in MEANS.items():
-        if _near(subtracted, means):
-            return replace(pixels, channels=assumed.channels if moved or len(set(means)) == 1 else "rgb")
-        if not moved and _near(subtracted, means[::-1]):
-            return replace(pixels, channels="bgr")
-    return None
-
-
 def input_refusal(path: Path, why: str, id: ErrorId) -> InputError:
     """The error for inputs that are not known, which no layout file states."""
     return InputError(f"{_seen(path, why)}; {MODULE}", id)
@@ -182,7 +162,3 @@ def input_refusal(path: Path, why: str, id: ErrorId) -> InputError:
 
 def _seen(path: Path, why: str) -> str:
     return f"{path}: {why}. `paretodet inspect {path}` shows what is known"
-
-
-def _near(found: Sequence[float], wanted: Sequence[float]) -> bool:
-    return len(found) == len(wanted) and all(abs(a - b) <= NEAR * b for a, b in zip(found, wanted, strict=True))

@@ -17,6 +17,7 @@ Run = Callable[[np.ndarray, Normalization, ResizePolicy], Mapping[str, Tensor]]
 SHARE = 0.6  # of the canvas's width that the photograph fills at most, at the left edge
 OVERLAP = 0.5  # of a box and its mirror image
 GRAY = 114
+SAME = ""  # no contradiction
 
 
 def not_mirrored(
@@ -25,16 +26,16 @@ def not_mirrored(
     """What contradicts the order or the unit of the boxes: no clear one is mirrored as the photograph is.
 
     The photograph stands at the left of a canvas, as the mirror image of a centered object would hide it. None if one
-    is mirrored, if nothing is clear, or if the outputs are the same for both.
+    is mirrored, or if nothing is clear; SAME if the outputs are the same for both, so that nothing is known.
     """
     left = at_left(image, canvas)
     sides = [run(each, layout.pixels, policy) for each in (left, np.ascontiguousarray(left[:, ::-1]))]
-    if all(_close(output, sides[1][name]) for name, output in sides[0].items()):
-        return None
     decoded = [_scored(outputs, layout, canvas) for outputs in sides]
     clear = [boxes[scores > SURE] for boxes, scores in decoded]
     if not all(len(boxes) for boxes in clear):
         return None
+    if all(_close(output, sides[1][name]) for name, output in sides[0].items()):
+        return SAME
     for boxes, (others, scores) in zip(clear, reversed(decoded), strict=True):
         if bool((iou(_mirrored(boxes, canvas[1]), others[scores > FAINT]) > OVERLAP).any()):
             return None

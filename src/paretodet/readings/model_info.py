@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from paretodet.errors import InputError
 from paretodet.layouts.layout import BGR_BYTES, FileLayout, Normalization, PerChannel, Reading
-from paretodet.readings.openvino_graph import INFO
+from paretodet.readings.onnx_graph import INFO
 
 FITS = {"standard": "stretch", "fit_to_window": "letterbox-corner", "fit_to_window_letterbox": "letterbox"}
 YES = ("true", "yes", "1")
@@ -24,8 +24,9 @@ def as_stated(reading: Reading, metadata: Mapping[str, str]) -> Reading:
     return replace(
         reading,
         layout=_fitted(replace(reading.layout, pixels=pixels), info),
-        labels=reading.labels or stated_names(metadata),
+        labels=reading.labels or labels_of_info(metadata),
         pixels_known=reading.pixels_known or states_pixels(metadata),
+        fit_known=reading.fit_known or info.get("resize_type") in FITS,
         reasons=(*reading.reasons, f"its {INFO} has {', '.join(sorted(info))}"),
     )
 
@@ -35,7 +36,7 @@ def states_pixels(metadata: Mapping[str, str]) -> bool:
     return any(f"{INFO}.{key}" in metadata for key in SCALED)
 
 
-def stated_names(metadata: Mapping[str, str]) -> tuple[str, ...]:
+def labels_of_info(metadata: Mapping[str, str]) -> tuple[str, ...]:
     """The names of the classes that `model_info` states."""
     return tuple(metadata.get(f"{INFO}.labels", "").split())
 
@@ -53,7 +54,11 @@ def _pixels(found: Normalization, info: Mapping[str, str]) -> Normalization:
 
 
 def _fitted(layout: FileLayout, info: Mapping[str, str]) -> FileLayout:
-    fit = FITS.get(info.get("resize_type", ""), layout.fit)
+    stated = info.get("resize_type")
+    if stated and stated not in FITS:
+        message = f"{INFO}.resize_type: got {stated:.40}, known are {', '.join(FITS)}"
+        raise InputError(message, "onnx-layout")
+    fit = FITS[stated] if stated else layout.fit
     fill = int(_numbers(info, "pad_value", layout.fill)[0]) if fit.startswith("letterbox") else layout.fill
     return replace(layout, fit=fit, fill=fill)
 

@@ -4,7 +4,7 @@ Source: onnx.proto of ONNX 1.17. Only the structure is read, and constants of a 
 library is needed.
 """
 
-from collections.abc import Container, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,9 +18,12 @@ NODE, CONSTANT = 1, 5  # of GraphProto
 INPUTS, OUTPUTS, LABEL, OPERATOR, ATTRIBUTES = 1, 2, 3, 4, 5  # of NodeProto
 ATTRIBUTE, TENSOR, SUBGRAPH, INTEGERS = 1, 5, 6, 8  # of AttributeProto
 KERNEL = "kernel_shape"  # an attribute of convolutions
-SIDES, TYPE, FLOATS, HALVES, NAME, RAW = 1, 2, 4, 5, 8, 9  # of TensorProto
-FLOAT, HALF, DOUBLE = "<f4", "<f2", "<f8"
-TYPES: Mapping[object, str] = {1: FLOAT, 10: HALF, 11: DOUBLE}  # of constants that are read
+INFO = "model_info"  # the prefix of metadata of OpenVINO's Model API
+SIDES, TYPE, FLOATS, INTS, LONGS, NAME, RAW = 1, 2, 4, 5, 7, 8, 9  # of TensorProto
+FLOAT, HALF, DOUBLE, INT, LONG = "<f4", "<f2", "<f8", "<i4", "<i8"
+TYPES: Mapping[object, str] = {1: FLOAT, 10: HALF, 11: DOUBLE, 6: INT, 7: LONG}  # of constants that are read
+HELD = {FLOAT: FLOATS, HALF: INTS, INT: INTS, LONG: LONGS}  # where a constant has no RAW bytes
+VARINTS = (HALF, INT, LONG)  # those that it holds as integers of seven bits a byte
 SMALL = 64  # bytes of a constant that is read
 SUPPRESSING = ("nms", "nonmaxsuppression", "detection_postprocess", "detectionoutput")  # in the names of operators
 COPIES = ("Cast", "Identity", "Reshape", "Unsqueeze")  # operators that leave the numbers of a constant as they are
@@ -44,7 +47,7 @@ class Node:
 
 @dataclass(frozen=True, kw_only=True)
 class OnnxGraph:
-    """The structure of a file. `constants` are those of at most SMALL bytes of floats."""
+    """The structure of a file. `constants` are those of at most SMALL bytes of numbers."""
 
     metadata: Mapping[str, str]
     producer: str
@@ -87,8 +90,8 @@ class OnnxGraph:
             if node.operator not in LAYERS:
                 waiting += node.inputs
 
-    def head(self, name: str, through: Container[str] | None = None) -> tuple[Node, ...]:
-        """The nodes between an input and the first layers with weights; none behind another operator than `through`."""
+    def head(self, name: str) -> tuple[Node, ...]:
+        """The nodes between an input and the first layers with weights."""
         readers: dict[str, list[Node]] = {}
         for node in self.nodes:
             for read in node.inputs:
@@ -98,7 +101,7 @@ class OnnxGraph:
             for node in readers.get(waiting.pop(), ()):
                 if node.operator not in LAYERS and node not in found:
                     found.append(node)
-                    waiting += node.outputs if through is None or node.operator in through else ()
+                    waiting += node.outputs
         return tuple(found)
 
     def first_layers(self, name: str) -> tuple[Node, ...]:
@@ -157,8 +160,9 @@ def _grouped(reader: WireReader, message: memoryview) -> dict[int, list[memoryvi
 
 
 def _entry(reader: WireReader, message: memoryview) -> tuple[str, str]:
+    """A key and its value; OTX and Geti write "model_info labels" for what a model of OpenVINO has as a tree."""
     fields = reader.last(message)
-    return text(fields.get(1)), text(fields.get(2))
+    return text(fields.get(1)).replace(f"{INFO} ", f"{INFO}.", 1), text(fields.get(2))
 
 
 def _node(reader: WireReader, message: memoryview) -> tuple[Node, memoryview]:
@@ -199,14 +203,14 @@ def _constants(
 ) -> Iterator[tuple[str, tuple[float, ...]]]:
     for message in graph.get(CONSTANT, ()):
         fields = reader.last(message)
-        if (values := _floats(reader, fields)) is not None:
+        if (values := _numbers(reader, fields)) is not None:
             yield text(fields.get(NAME)), values
     for message in nodes:
         parts = _grouped(reader, message)
         if parts.get(OPERATOR) and text(parts[OPERATOR][-1]) == "Constant":
             for attribute in parts.get(ATTRIBUTES, ()):
                 tensors = list(reader.messages(attribute, TENSOR))
-                if tensors and (values := _floats(reader, reader.last(tensors[-1]))) is not None:
+                if tensors and (values := _numbers(reader, reader.last(tensors[-1]))) is not None:
                     yield text(parts[OUTPUTS][-1]), values
 
 
@@ -216,13 +220,15 @@ def _sides(reader: WireReader, tensor: memoryview) -> list[int]:
     return [side for each in values for side in ([each] if isinstance(each, int) else reader.varints(each))]
 
 
-def _floats(reader: WireReader, fields: Mapping[int, object]) -> tuple[float, ...] | None:
-    """The numbers of a small tensor of floats; None for others."""
+def _numbers(reader: WireReader, fields: Mapping[int, object]) -> tuple[float, ...] | None:
+    """The numbers of a small tensor; None for others."""
     kind = TYPES.get(fields.get(TYPE), "")
-    held = fields.get(RAW) or fields.get({FLOAT: FLOATS, HALF: HALVES}.get(kind, RAW))
+    held = fields.get(RAW) or fields.get(HELD.get(kind, RAW))
     if not kind or not isinstance(held, memoryview) or not 0 < len(held) <= SMALL:
         return None
-    if kind == HALF and not fields.get(RAW):  # the bits of each as an integer
-        bits = np.array(reader.varints(held)) & 0xFFFF
-        return tuple(bits.astype(np.uint16).view(HALF).tolist())
-    return None if len(held) % np.dtype(kind).itemsize else tuple(np.frombuffer(held, kind).tolist())
+    size = np.dtype(kind).itemsize
+    if kind in VARINTS and not fields.get(RAW):  # the bits of each as an integer
+        values = b"".join((bits & (2 ** (8 * size) - 1)).to_bytes(size, "little") for bits in reader.varints(held))
+    else:
+        values = bytes(held)
+    return None if len(values) % size else tuple(np.frombuffer(values, kind).astype(float).tolist())

@@ -14,10 +14,10 @@ import numpy as np
 from paretodet.errors import InputError, words
 from paretodet.labels.formats.yolo_settings import read_yaml
 from paretodet.labels.xml_stream import children
-from paretodet.readings.onnx_graph import SMALL, Node, OnnxGraph, written
+from paretodet.readings.onnx_graph import INFO, SMALL, Node, OnnxGraph, written
 
 ROOT = "net"
-INFO = "model_info"  # the prefix of its keys in the metadata
+
 BESIDE = "metadata.yaml"
 CONSTANT, CONVERTED, ENDS = "Const", "Convert", ("Parameter", "Result", "Const")
 OPERATORS = {
@@ -30,7 +30,7 @@ OPERATORS = {
     "Multiply": "Mul",
     "Subtract": "Sub",
 }
-TYPES = {"f32": "<f4", "f16": "<f2"}  # of constants that are read
+TYPES = {"f32": "<f4", "f16": "<f2", "i64": "<i8", "i32": "<i4"}  # of constants that are read
 Names = Mapping[tuple[str, str], tuple[str, ...]]  # of what leaves a port of a layer
 
 

@@ -12,17 +12,24 @@ from PIL import Image
 from paretodet.bench.synthetic_images import draw_images
 from paretodet.detectors.labels import COCO_90
 from paretodet.errors import InputError, words
-from paretodet.layouts.layout import BGR_BYTES, BYTES, UNIT_RANGE, FileLayout, Reading
+from paretodet.layouts.decode import decode
+from paretodet.layouts.layout import BGR_BYTES, BYTES, UNIT_RANGE, FileLayout, OutputLayout, Reading
 from paretodet.media.photographs import photographs
+from paretodet.readings.class_names import stated_names
 from paretodet.readings.conventions import CONVENTIONS, ultralytics
 from paretodet.readings.evidence import Evidence
+from paretodet.readings.image_metadata import states_range, with_image_metadata
+from paretodet.readings.image_processor import names_beside, with_processor
 from paretodet.readings.look import contradiction, detected, doubt, repeated
-from paretodet.readings.mirror import Run, not_mirrored
-from paretodet.readings.model_info import as_stated, stated_names, states_pixels
+from paretodet.readings.mirror import SAME, Run, not_mirrored
+from paretodet.readings.mmdeploy_pipeline import with_pipeline
+from paretodet.readings.model_info import as_stated, labels_of_info, states_pixels
+from paretodet.readings.preparation import with_channels_reversed
 
 PHOTOGRAPHS = 4  # that are looked at, until one has a detection
 NAMED = 2  # readings in a message
 SHAPES = 2  # the strength of a reading that only shapes speak for
+
 KNOWN = (
     "YOLO's rows [B, N, 5 + K] or [B, 4 + K, N], finished rows [B, N, 6], boxes [B, N, 4] with scores and labels, "
     "dets [B, N, 5] with labels, boxes and logits, and raw heads of YOLOv8, faces, NanoDet, PicoDet and MMDetection"
@@ -73,7 +80,7 @@ def chosen(trials: Sequence[Trial], evidence: Evidence) -> Reading:
         raise evidence.refusal(message, "onnx-layout")
     if not reading.pixels_known:
         message = f"{reading}; nothing says how pixels are scaled: 0..1, 0..255, or with mean and std"
-        raise evidence.refusal(message, "pixels-unknown")
+        raise evidence.refusal(f"{message}, which [pixels] in a layout states", "pixels-unknown")
     return reading
 
 
@@ -95,24 +102,44 @@ def proposed(evidence: Evidence) -> list[Reading]:
             break
         found += readings
     found = [_named(_stated(_as_in_graph(reading, evidence), evidence), evidence) for reading in found]
-    return [_of_bytes(reading) if evidence.bytes_in else reading for reading in found]
+    found = [_of_bytes(reading) if evidence.bytes_in else reading for reading in found]
+    return [_fit_assumed(reading, evidence) for reading in found]
 
 
 def _stated(reading: Reading, evidence: Evidence) -> Reading:
     """The reading with what the file states beside its outputs. Raises InputError naming the file."""
     try:
-        return as_stated(reading, evidence.metadata)
+        found = with_image_metadata(as_stated(reading, evidence.metadata), evidence.metadata)
+        return with_pipeline(with_processor(found, evidence.path), evidence.path)
     except InputError as error:
         raise evidence.refusal(words(error), error.id) from None
 
 
 def _as_in_graph(reading: Reading, evidence: Evidence) -> Reading:
-    """The reading with pixels for the normalization that is in the graph, where there is one."""
-    pixels = evidence.inner_pixels(reading.layout.pixels)
-    if pixels is None or not reading.checked:
+    """The reading with pixels for what the graph does to them: for its normalization, and its order of channels. If
+    only shapes speak for the reading, and the numbers do not tell for which pixels they are, nothing says it.
+    """
+    done, assumed = evidence.preparation, reading.layout.pixels
+    if not reading.checked or not (done.normalizes or done.turned):
         return reading
+    pixels = done.pixels(assumed)
+    if pixels is None and not done.normalizes:
+        return replace(reading, layout=replace(reading.layout, pixels=with_channels_reversed(assumed)))
+    if pixels is None:
+        why = f"the graph makes {done} of pixels, which tells nothing of their range"
+        known = reading.pixels_known and reading.strength < SHAPES
+        return replace(reading, reasons=(*reading.reasons, why), pixels_known=known, inside=str(done))
     reasons = (*reading.reasons, "the graph normalizes pixels itself")
-    return replace(reading, layout=replace(reading.layout, pixels=pixels), reasons=reasons, pixels_known=True)
+    layout = replace(reading.layout, pixels=pixels)
+    return replace(reading, layout=layout, reasons=reasons, pixels_known=True, inside=str(done))
+
+
+def _fit_assumed(reading: Reading, evidence: Evidence) -> Reading:
+    """The reading, which says so if neither the file nor the user says how images are fitted."""
+    if reading.fit_known or evidence.fitted:
+        return reading
+    why = f"{reading.layout.fit} is assumed; --fit, or canvas.fit in a layout, states it"
+    return _with_doubt(reading, f"does not say how images are fitted ({why})")
 
 
 def _of_bytes(reading: Reading) -> Reading:
@@ -147,7 +174,7 @@ def _repeated(layout: FileLayout, evidence: Evidence) -> Reading:
     for same in (each for each in found if _meaning(each) == _meaning(reading)):
         return replace(reading, labels=same.labels, policy=same.policy, checked=same.checked)
     names = {each.labels for each in found if each.labels and _numbering(each.layout) == _numbering(layout)}
-    stated = ultralytics.stated_names(evidence.metadata) or stated_names(evidence.metadata)
+    stated = ultralytics.stated_names(evidence.metadata) or labels_of_info(evidence.metadata)
     return _named(replace(reading, labels=names.pop() if len(names) == 1 else stated), evidence)
 
 
@@ -159,11 +186,34 @@ def _numbering(layout: FileLayout) -> tuple[Any, ...]:
 
 
 def _named(reading: Reading, evidence: Evidence) -> Reading:
-    """The reading with COCO's names where labels count from 1 and the file has a head for COCO's ids."""
+    """The reading with the names that the metadata have for its classes; else with COCO's where labels count from 1 and
+    the file has a head for COCO's ids.
+    """
     outputs = reading.layout.outputs
-    if reading.labels or "label" not in outputs.words or outputs.first_label != 1 or not evidence.has_coco_ids:
+    if reading.labels or reading.lacks:
+        return reading
+    if names := _fitting_names(outputs, evidence):
+        return replace(reading, labels=names, reasons=(*reading.reasons, f"its metadata name {len(names)} classes"))
+    if "label" not in outputs.words or outputs.first_label != 1 or not evidence.has_coco_ids:
         return reading
     return replace(reading, labels=COCO_90)
+
+
+def _fitting_names(outputs: OutputLayout, evidence: Evidence) -> tuple[str | None, ...]:
+    """The names of the metadata, if they are as many as the scores have columns, or if no label is beyond them."""
+    names = stated_names(evidence.metadata) or names_beside(evidence.path)
+    if names and outputs.first_label and names[0] is None:
+        names = names[outputs.first_label :]
+    if not names:
+        return ()
+    try:
+        decoded = decode(evidence.outputs, outputs, (evidence.height, evidence.width))
+    except InputError:
+        return ()
+    if decoded.labels is None:
+        return names if decoded.scores.shape[2] == len(names) else ()
+    highest = decoded.labels[decoded.scores > 0]
+    return names if not highest.numel() or float(highest.max()) < len(names) else ()
 
 
 def look_images() -> Iterator[np.ndarray]:
@@ -204,8 +254,10 @@ def _tried(reading: Reading, evidence: Evidence, run: Run, images: Iterable[np.n
             count = detected(outputs, layout, canvas)
         if count and reading.strength >= SHAPES:
             against = not_mirrored(run, layout, policy, canvas, image)
+        if against == SAME:
+            reading = _with_doubt(reading, "returns the same boxes for a photograph and its mirror image")
         if against or count:
-            return Trial(reading=reading, against=against, detections=count)
+            return Trial(reading=reading, against=against or None, detections=count)
     return Trial(reading=reading, against=None)
 
 
@@ -217,14 +269,19 @@ def _doubted(trial: Trial, evidence: Evidence, run: Run, images: Sequence[np.nda
     if trial.against or reading.strength < SHAPES or reading.layout.outputs.suppressed:
         return trial
     pixels = reading.layout.pixels
-    known = evidence.bytes_in or evidence.inner_pixels() or states_pixels(evidence.metadata)
+    stated = states_pixels(evidence.metadata) or states_range(evidence.metadata)
+    known = evidence.bytes_in or evidence.inner_pixels() or stated
     if not known and replace(pixels, channels=UNIT_RANGE.channels) == UNIT_RANGE:
         layout = replace(reading.layout, pixels=replace(pixels, std=BYTES.std))
         found = _tried(replace(reading, layout=layout), evidence, run, images or look_images())
         if found.detections and found.against is None:
             why = "finds nothing on pixels of 0..1 and something on pixels of 0..255"
-            return replace(found, reading=replace(found.reading, doubt=why, pixels_known=False))
-    return replace(trial, reading=replace(reading, doubt="finds nothing on photographs"))
+            return replace(found, reading=replace(_with_doubt(found.reading, why), pixels_known=False))
+    return replace(trial, reading=_with_doubt(reading, "finds nothing on photographs"))
+
+
+def _with_doubt(reading: Reading, why: str) -> Reading:
+    return replace(reading, doubt=f"{reading.doubt}; it {why}" if reading.doubt else why)
 
 
 def _strongest(trials: list[Trial]) -> list[Trial]:

@@ -53,6 +53,8 @@ class Looker:
                 raise input_refusal(network.path, words(error), error.id) from None
             raise InputError(f"{network.path}: {words(error)}", error.id) from None
         self.declared = {port.name: tuple(port.shape) for port in loaded.outputs}
+        sides = [side for port in loaded.inputs if port.name == self.input.name for side in port.shape[-3:]]
+        self._way = "" if all(isinstance(side, int) for side in sides) else "; --size gives images another size"
         self._known: dict[Any, tuple[np.ndarray, dict[str, Tensor]]] = {}  # images too, so that no id is used again
 
     def __call__(self, image: np.ndarray, pixels: Normalization, policy: ResizePolicy) -> Mapping[str, Tensor]:
@@ -64,7 +66,7 @@ class Looker:
                 found = self._run(replace(self.input, pixels=pixels).feed(batch))
             except Exception as error:  # the runtimes' own exceptions share no base; a size may be fixed inside
                 size = f"{self.input.height}x{self.input.width}"
-                message = f"{self.network.path}: cannot run at {size} ({first_line(error)})"
+                message = f"{self.network.path}: cannot run at {size} ({first_line(error)}){self._way}"
                 raise InputError(message, "graph-failed") from error
             tensors = (torch.from_numpy(np.asarray(part)) for part in found)
             self._known[key] = image, dict(zip(self.declared, tensors, strict=True))
@@ -83,7 +85,8 @@ class Looker:
             image=self.input.name,
             others=self.input.others,
             bytes_in=self.input.dtype is np.uint8,
-            unfitted=self.input.sized and self.network.fit is None,
+            fitted=self.network.fit is not None,
+            sized=self.input.sized,
         )
 
 

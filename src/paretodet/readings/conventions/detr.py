@@ -38,10 +38,10 @@ def _choices(boxes: str, logits: str, queries: int) -> list[Reading]:
     layout = FileLayout(family="RF-DETR" if rf else "DETR with a sigmoid", outputs=outputs, pixels=IMAGENET)
     reasons = (f"{boxes} and {logits} are boxes and logits of {queries} queries", f"{logits} has numbers below 0")
     softmax = replace(outputs, activation="softmax", background="last")
-    found = [Reading(layout=layout, reasons=reasons, pixels_known=rf, strength=1 if rf else 2)]
+    found = [Reading(layout=layout, reasons=reasons, pixels_known=rf, fit_known=rf, strength=1 if rf else 2)]
     if not rf:
         family = replace(layout, family="DETR with a softmax", outputs=softmax)
-        found.append(Reading(layout=family, reasons=reasons, pixels_known=False))
+        found.append(Reading(layout=family, reasons=reasons, pixels_known=False, fit_known=False))
     return found
 
 

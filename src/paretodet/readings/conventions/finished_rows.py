@@ -36,17 +36,9 @@ def _readings(evidence: Evidence) -> tuple[Reading, ...]:
         others = [each for each in evidence.outputs if each != name]
         if not others:
             return tuple(_of_output(evidence, name))
-        if len(others) == 1 and _is_count(evidence, others[0], name):
+        if len(others) == 1 and evidence.is_count(others[0], name):
             return tuple(_counted(each, others[0]) for each in _of_output(evidence, name))
     return ()
-
-
-def _is_count(evidence: Evidence, name: str, rows: str) -> bool:
-    """Whether an output is for every image a whole number, of at most as many as there are rows."""
-    shape, counts = evidence.shapes[rows], evidence.outputs[name].float()
-    if len(shape) < 2 or counts.ndim > 2 or counts.numel() != (shape[0] if len(shape) == 3 else 1):
-        return False
-    return bool((counts == counts.round()).all()) and 0 <= float(counts.min()) <= float(counts.max()) <= shape[-2]
 
 
 def _counted(reading: Reading, count: str) -> Reading:
@@ -81,7 +73,7 @@ def _rows(evidence: Evidence, name: str, count: int) -> Iterator[Reading]:
         reasons += [f"{FACTOR} is an input, as of PaddleDetection"] if paddle else []
         strength = 3 if not finished else 1 if paddle else 2
         known = order != PADDLE
-        yield Reading(layout=layout, reasons=tuple(reasons), strength=strength, pixels_known=known)
+        yield Reading(layout=layout, reasons=tuple(reasons), strength=strength, pixels_known=known, fit_known=paddle)
 
 
 def _fits(evidence: Evidence, name: str, order: tuple[str, ...]) -> bool:

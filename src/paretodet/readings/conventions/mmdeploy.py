@@ -1,6 +1,6 @@
 """MMDeploy: `dets` [B, N, 5] of a box and its score, and `labels` [B, N].
 
-The file does not say how pixels are scaled.
+The file does not say how pixels are scaled, nor how images are fitted.
 """
 
 from dataclasses import replace
@@ -30,6 +30,7 @@ def _readings(evidence: Evidence) -> tuple[Reading, ...]:
             reasons=(reason,),
             strength=strength,
             pixels_known=False,
+            fit_known=False,
         )
         for finished in evidence.finished(shapes[rows[0]][-2], rows[0])
     )

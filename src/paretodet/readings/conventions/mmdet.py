@@ -138,7 +138,7 @@ def _reading(evidence: Evidence, head: _MmdetHead, words: Mapping[str, str]) -> 
     )
     names = " and ".join(layer for layers in head.layers.values() for layer in layers)
     reason = f"layers {names} make maps of {classes.pop()} classes for strides {strides[0]}"
-    return (Reading(layout=layout, reasons=(reason,), strength=1, pixels_known=False),)
+    return (Reading(layout=layout, reasons=(reason,), strength=1, pixels_known=False, fit_known=False),)
 
 
 def _references(head: _MmdetHead, strides: tuple[int, ...]) -> dict[str, Any]:

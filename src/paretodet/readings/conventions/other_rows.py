@@ -16,6 +16,7 @@ from torch import Tensor
 
 from paretodet.layouts.layout import Reading
 from paretodet.readings.convention import Convention
+from paretodet.readings.conventions import ultralytics
 from paretodet.readings.conventions.other_tasks import boxes_alone, finite, other_task
 from paretodet.readings.evidence import MOST, Evidence
 
@@ -42,7 +43,7 @@ class _Rows:
 
 
 def _readings(evidence: Evidence) -> tuple[Reading, ...]:
-    if "names" in evidence.metadata:
+    if ultralytics.is_its_own(evidence.metadata):
         return ()
     if oriented := _pairs(evidence):
         raise other_task(evidence, oriented)

@@ -2,7 +2,8 @@
 
 TensorFlow's object detection API (`detection_boxes`: y first, fractions, labels from 1), SSD of the ONNX model zoo
 (`bboxes`: fractions, labels from 1), end-to-end YOLO (`det_boxes`), torchvision, D-FINE and RT-DETR as deployed
-(`orig_target_sizes`), and any other with these three. What else stands beside them is not read: masks, keypoints, and
+(`orig_target_sizes`), and any other with these three. A fourth output may say how many of the rows are detections
+(`num_dets`): those behind may be of an earlier call. What else stands beside them is not read: masks, keypoints, and
 the boxes before their suppression that TensorFlow 2 returns too. Where N is the number of cells, or too large for
 finished detections, they are those of all cells, not suppressed: so Qualcomm's AI Hub exports YOLO.
 
@@ -17,6 +18,7 @@ fitted, which decides its boxes, is nowhere in it.
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from paretodet.layouts.decode import COUNTED
 from paretodet.layouts.layout import (
     IMAGENET,
     UNIT_RANGE,
@@ -35,8 +37,9 @@ FORMS: tuple[BoxForm, ...] = ("xyxy", "cxcywh")  # of boxes that are not suppres
 TARGET = "orig_target_sizes"
 PATCH, STEM = 14, 7  # px: the least side of a patch, and the largest kernel that a convolutional backbone begins with
 TENSORFLOW, RAW = "detection_boxes", "raw_"  # names of its boxes, and how those before the suppression begin
-LETTERBOXED = ("det_boxes", "pred_boxes")  # names of end-to-end YOLO and YOLO-NAS
-LABELS, SCORES = ("label", "class"), ("score",)  # in the names of outputs
+LETTERBOXED = (("det_boxes", "score"), ("pred_boxes", "pred_scores"))  # of end-to-end YOLO and YOLO-NAS; the boxes of
+# Detectron2 have the name of the latter
+LABELS, SCORES, COUNTS = ("label", "class"), ("score",), ("num", "count")  # in the names of outputs
 LACKS_FIT = (
     "finished detections of a file that reads how much of its canvas an image fills, as exports of paretodet do, and "
     "says nowhere how an image is fitted: name the folder of its bundle, or add --fit"
@@ -89,8 +92,9 @@ def _readings(evidence: Evidence) -> tuple[Reading, ...]:
     names = find(evidence)
     if names is None:
         return ()
+    counts = [each for each in _named(list(evidence.shapes), COUNTS) if evidence.is_count(each, names.boxes)]
     columns = ((names.boxes, ("box",)), (names.scores, ("score",)), (names.labels, ("label",)))
-    outputs = OutputLayout(columns=columns, keep=names.count)
+    outputs = OutputLayout(columns=(*columns, *((each, COUNTED) for each in counts[:1])), keep=names.count)
     reason = f"{names.boxes}, {names.scores}, {names.labels}: boxes, scores and labels of {names.rows} rows"
     if _is_tensorflow(names.boxes):
         outputs = replace(outputs, box="yxyx", unit="fractions", first_label=1)
@@ -114,13 +118,15 @@ def _zoo(names: Names, outputs: OutputLayout, reason: str) -> tuple[Reading, ...
 
 
 def _others(evidence: Evidence, names: Names, outputs: OutputLayout, reason: str) -> list[Reading]:
-    lettered = any(part in names.boxes for part in LETTERBOXED)
+    lettered = any(boxes in names.boxes and scores in names.scores for boxes, scores in LETTERBOXED)
     target = TARGET in evidence.others
     family = "end-to-end YOLO" if lettered else "DETR as deployed" if target else "boxes, scores and labels"
     if _of_torchvision(evidence, names):
         family, outputs = "torchvision", replace(outputs, first_label=1)
+    elif evidence.layers_have_coco_ids:
+        outputs, reason = replace(outputs, first_label=1), f"{reason}; its head has places for COCO's ids, from 1"
     stem = _pixels(evidence) if target else None
-    lacks = LACKS_FIT if evidence.unfitted else ""
+    lacks = LACKS_FIT if evidence.sized and not evidence.fitted else ""
     layout = FileLayout(
         family=family,
         outputs=outputs,
@@ -129,8 +135,10 @@ def _others(evidence: Evidence, names: Names, outputs: OutputLayout, reason: str
         sampling="opencv" if lettered else "antialiased",
     )
     found = [replace(layout, outputs=replace(outputs, unit=unit)) for unit in UNITS]
-    known = lettered or stem is not None
-    return [Reading(layout=each, reasons=(reason,), pixels_known=known, lacks=lacks) for each in found]
+    known, fitted = lettered or stem is not None, lettered or target
+    return [
+        Reading(layout=each, reasons=(reason,), pixels_known=known, fit_known=fitted, lacks=lacks) for each in found
+    ]
 
 
 def _of_cells(outputs: OutputLayout, reason: str) -> list[Reading]:
@@ -138,7 +146,8 @@ def _of_cells(outputs: OutputLayout, reason: str) -> list[Reading]:
     layout = FileLayout(family="dense boxes, scores and labels", outputs=outputs, fit="letterbox", sampling="opencv")
     choices = [replace(outputs, unit=unit, box=form) for unit in UNITS for form in FORMS]
     reasons = (reason, "as many as cells, or more than finished detections")
-    return [Reading(layout=replace(layout, outputs=each), reasons=reasons, pixels_known=False) for each in choices]
+    layouts = [replace(layout, outputs=each) for each in choices]
+    return [Reading(layout=each, reasons=reasons, pixels_known=False, fit_known=False) for each in layouts]
 
 
 def _of_torchvision(evidence: Evidence, names: Names) -> bool:

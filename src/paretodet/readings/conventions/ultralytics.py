@@ -1,11 +1,13 @@
 """Exports of Ultralytics (YOLOv5, v8 to 26, RT-DETR): the metadata has `names`, `stride` and, since v8, `task`.
 
 YOLOv5's has no `task`, and that of YOLOv9's own code, which was made of it, may have both of its branches as outputs.
+Others write `names` too: these alone say nothing of pixels and outputs.
 Source: the documentation of its exports and of `autobackend`'s metadata; YOLOv5's `export.py --include onnx`; of YOLOv9
 `DualDDetect` in models/yolo.py, and detect_dual.py, which takes the second branch.
 """
 
 import ast
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any
@@ -14,6 +16,7 @@ from paretodet.layouts.layout import FileLayout, OutputLayout, Reading, Unit
 from paretodet.readings.convention import Convention
 from paretodet.readings.conventions.other_tasks import NO_WAY, boxes_alone, check_task, other_task
 from paretodet.readings.evidence import MOST, Evidence
+from paretodet.readings.onnx_graph import INFO
 from paretodet.readings.tflite_graph import LITERT
 
 TASKS = {
@@ -22,16 +25,24 @@ TASKS = {
     "obb": "oriented boxes",
     "classify": "classification",
 }
+MARKS = ("stride", "imgsz", "end2end", f"{INFO}.model_type")  # beside `names`
+DETECTION = ("detect", "detection", "object detection")
 WITH_BOXES = ("segment", "pose")
 QUERIES = 300  # of its RT-DETR
 UNITS: tuple[Unit, ...] = ("pixels", "fractions")  # the latter in most LiteRT files
 
 
+def is_its_own(metadata: Mapping[str, str]) -> bool:
+    """Whether metadata are those of an export of Ultralytics."""
+    own_task = metadata.get("task") in (DETECTION[0], *TASKS)
+    return "names" in metadata and (own_task or any(mark in metadata for mark in MARKS))
+
+
 def _readings(evidence: Evidence) -> tuple[Reading, ...]:
-    if "names" not in evidence.metadata:
+    if not is_its_own(evidence.metadata):
         return ()
     task = evidence.metadata.get("task", "detect")
-    if task != "detect":
+    if re.sub("[-_]", " ", task.lower()) not in DETECTION:
         what = f"{TASKS.get(task, task)} as its metadata states (task: {task})"
         raise other_task(evidence, what, boxes_alone(evidence) if task in WITH_BOXES else NO_WAY)
     labels = _labels(evidence)
