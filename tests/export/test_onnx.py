@@ -140,6 +140,48 @@ def test_suppression_keeps_the_same_for_any_number_of_images(form):
             assert torch.equal(torch.from_numpy(found), function(*some)), (count, number)
 
 
+@pytest.mark.parametrize("form", ["dense", "labeled", "one class"])
+def test_suppression_keeps_the_same_for_any_number_of_boxes(form):
+    """Of any number of images; fewer boxes than are kept, and more."""
+    boxes, scores = scored(3, 60, 1 if form != "dense" else 3)
+    inputs = [boxes, scores, torch.tensor([[30.0, 25.0], [12.0, 60.0], [60.0, 60.0]])]
+    if form == "labeled":
+        inputs[1:2] = [scores[..., 0], torch.randint(0, 5, (3, 60))]
+    names = ("boxes", "scores", "labels", "sizes") if form == "labeled" else ("boxes", "scores", "sizes")
+
+    def call(*values, **limits):
+        return nms(**dict(zip(names, values, strict=True)), **limits)
+
+    calls = [partial(call, **limits) for limits in (DENSE[0], DENSE[2], DENSE[4], CUT[1])]
+    images, count = torch.export.Dim("images"), torch.export.Dim("count")
+    sides = ({0: images, 1: count},) * (len(names) - 1) + ({0: images},)
+    session = opened(calls, tuple(each[:2] for each in inputs), sides)
+    for images, count in ((1, 60), (3, 41), (2, 4)):
+        some = [*(each[:images, :count] for each in inputs[:-1]), inputs[-1][:images]]
+        assert_same(session, calls, some)
+
+
+def test_limits_of_candidates_need_a_fixed_number_of_boxes():
+    boxes, scores = scored(2, 60, 3)
+    count = {1: torch.export.Dim("count")}
+    with pytest.raises(torch.onnx.errors.OnnxExporterError, match="need a fixed number of boxes"):
+        opened([partial(nms, overlap=0.5, keep=5, candidates_per_class=9)], (boxes, scores), (count, count))
+
+
+def opened(functions, inputs, open_sides):
+    """A session of an ONNX file that all of the functions went through, some sides of whose inputs are open."""
+    made = torch.export.export(Calls(functions), inputs, dynamic_shapes=(open_sides,))
+    program = torch.onnx.export(made, dynamo=True, custom_translation_table=lowerings.TABLE, verbose=False)
+    return onnxruntime.InferenceSession(program.model_proto.SerializeToString(), providers=["CPUExecutionProvider"])
+
+
+def assert_same(session, functions, inputs, **tolerance):
+    """What each of the functions gives, up to a tolerance, as `atol`; without one exactly."""
+    feed = {item.name: value.numpy() for item, value in zip(session.get_inputs(), inputs, strict=True)}
+    for function, found in zip(functions, session.run(None, feed), strict=True):
+        torch.testing.assert_close(torch.from_numpy(found), function(*inputs), **tolerance or {"atol": 0, "rtol": 0})
+
+
 def test_suppression_of_one_class_keeps_the_same():
     boxes, scores = scored(1, 80, 1)
     limited = partial(nms, overlap=0.4, keep=10, candidates_per_class=20)
@@ -185,6 +227,16 @@ def test_crops_are_the_same(name, chunk, monkeypatch):
     monkeypatch.setattr(lowerings, "CHUNK", chunk)
     (found,) = under_onnx([CROPS[name]], maps(), regions())
     torch.testing.assert_close(found, CROPS[name](maps(), regions()), atol=1e-5, rtol=1e-4)
+
+
+@pytest.mark.parametrize("name", CROPS)
+def test_crops_are_the_same_for_any_number_of_images(name, monkeypatch):
+    monkeypatch.setattr(lowerings, "CHUNK", 20_000)  # each bag in at least two pieces
+    x, b = (torch.cat((each, each.flip(0) * 0.9)) for each in (maps(), regions()))
+    side = {0: torch.export.Dim("images")}
+    session = opened([CROPS[name]], (x[:2], b[:2]), (side, side))
+    for count in (1, 4):
+        assert_same(session, [CROPS[name]], (x[:count], b[:count]), atol=1e-5, rtol=1e-4)
 
 
 def test_a_zero_vector_stays_zero_when_it_is_normalized():

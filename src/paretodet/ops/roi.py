@@ -97,8 +97,8 @@ def roi_align(
     y, x = (_aligned(span, aligned) for span in _spans(boxes / _chosen(levels, strides, 1)))
     rows = _taps(_grid(y, bins, samples), height, reach=1)
     cols = _taps(_grid(x, bins, samples), width, reach=1)
-    cells = [len(m) * m.shape[2] * m.shape[3] for m in maps]
-    above = _chosen(levels, [sum(cells[:level]) for level in range(len(maps))], 2)
+    cells = [m.shape[2] * m.shape[3] for m in maps]
+    above = _chosen(levels, [sum(cells[:level]) for level in range(len(maps))], 2) * boxes.shape[0]
     tables = [_table(m) for m in maps]
     offsets = above + (_image(boxes) * height + rows.cells) * width
     return _gather(torch.cat(tables) if len(maps) > 1 else tables[0], rows._replace(cells=offsets), cols)
@@ -159,7 +159,7 @@ def _table(features: Tensor) -> Tensor:
 
 def _image(boxes: Tensor) -> Tensor:
     """The index of a box's image in the batch, [B, 1, 1, 1]."""
-    return torch.arange(len(boxes), device=boxes.device)[:, None, None, None]
+    return torch.arange(boxes.shape[0], device=boxes.device)[:, None, None, None]
 
 
 def _chosen(levels: Tensor | None, values: Sequence[Any], extra: int) -> Any:
