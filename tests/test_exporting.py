@@ -160,12 +160,42 @@ def test_every_one_stage_family_takes_any_number_of_images(name: str, photos: Pa
     assert (bundle.manifest.batch, bundle.proof.verdict) == (None, "passed")
 
 
-@pytest.mark.parametrize(
-    ("name", "to"), [(TINY, "aotinductor"), ("faster_rcnn-mobilenet_v1-96-s16-p8", "onnx")], ids=["form", "stages"]
+TWO_STAGES = (
+    "faster_rcnn-mobilenet_v1-96-s16-p8",
+    "faster_rcnn_ren-vgg16-96-p8",
+    "rfcn-mobilenet_v1-96-s16-p8",
+    "faster_rcnn_fpn-resnet50-128-p8",
+    "faster_rcnn_d2-resnet50-128-p8",
+    "cascade_rcnn-resnet50-128-p8",
+    "mask_rcnn-resnet50-128-p8",
+    "mask_rcnn_zoo-resnet50-128-s16-p8",
 )
-def test_what_takes_a_fixed_number_of_images_is_refused(name: str, to: str, tmp_path: Path) -> None:
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("to", ["onnx", "openvino"])
+@pytest.mark.parametrize("name", TWO_STAGES)
+def test_detectors_of_several_stages_take_any_number_of_images(
+    name: str, to: str, photos: Path, tmp_path: Path
+) -> None:
+    """Those without detections too."""
+    if to == "openvino":
+        pytest.importorskip("openvino", reason="openvino is not installed: pip install 'paretodet[openvino]'")
+    weights = write_narrow(name, tmp_path / "narrow.safetensors")
+    bundle = write_bundle(str(weights), out=tmp_path / "any", images=photos, to=to, batch=None)
+    assert (bundle.manifest.batch, bundle.proof.verdict) == (None, "passed")
+    candidate, eager = open_candidate(str(bundle.folder)), open_candidate(str(weights))
+    assert isinstance(candidate, NetworkCandidate)
+    calls = calls_of(candidate)
+    for images in (IMAGES[:1], [np.zeros_like(IMAGES[0]), *IMAGES]):
+        found, wanted = run(candidate, *images), run(eager, *images)
+        torch.testing.assert_close(found.scores, wanted.scores, atol=1e-4, rtol=0)
+    assert calls == [1, 4]
+
+
+def test_what_takes_a_fixed_number_of_images_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"^batch: .*\[option-value\]$"):
-        write_bundle(name, out=tmp_path / "any", fit="stretch", to=to, batch=None)
+        write_bundle(TINY, out=tmp_path / "any", to="aotinductor", batch=None)
     assert not (tmp_path / "any").exists()
 
 

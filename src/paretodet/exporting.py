@@ -3,10 +3,11 @@
 import math
 import os
 from collections.abc import Callable, Mapping, Sequence
+from copy import copy
 from dataclasses import fields, replace
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import torch
 
@@ -33,10 +34,11 @@ from paretodet.export.bundle import (
     read_manifest,
     write_manifest,
 )
-from paretodet.export.layers import first_divergence
+from paretodet.export.layers import Divergence, first_divergence
+from paretodet.export.open_size import SizeRange, size_range
 from paretodet.export.parity import Boxes, Comparison, boxes_of, detected
 from paretodet.export.proof import EXACT, Pair, ParityError, Proof, ProofImages, prove
-from paretodet.export.table import target_of
+from paretodet.export.table import TARGETS, target_of
 from paretodet.export.target import Target, Written
 from paretodet.extras import version_of
 from paretodet.media.photographs import Photographs, photographs
@@ -79,6 +81,7 @@ class _Task(NamedTuple):
     detector: Detector
     batch: int | None  # images a call; None: any number
     notify: Callable[[str], None]
+    sizes: SizeRange | None = None  # the canvases that it takes; None: that of the detector alone
 
 
 def write_bundle(
@@ -87,6 +90,7 @@ def write_bundle(
     out: Path | str,
     to: str = "onnx",
     batch: int | None = 1,
+    size: Literal["fixed", "dynamic"] = "fixed",
     images: ImageFiles | None = None,
     data: Path | str | None = None,
     split: str | None = None,
@@ -97,11 +101,11 @@ def write_bundle(
 ) -> Bundle:
     """Writes the detector of this name to the new folder `out`, as an artifact with the proof of its parity.
 
-    `to` is the form of the artifact, which takes `batch` images a call; None: any number, of "onnx" and "openvino" and
-    detectors of one stage. The proof runs it and the detector in eager PyTorch and float32 on `images`, a folder or
-    files, by default on photographs at hand, or on the labeled images of `data`, which measures its AP too. `options`
-    are fields of `CandidateConfig`: weights, precision, size, fit, thresholds. `notify` receives sentences for the
-    user.
+    `to` is the form of the artifact, which takes `batch` images a call; None: any number, of "onnx" and "openvino".
+    With `size` "dynamic" it takes other sizes too, of these forms and of YOLO, RetinaNet and FCOS with weights.
+    The proof runs it and the detector in eager PyTorch and float32 on `images`, a folder or files, by default on
+    photographs at hand, or on the labeled images of `data`, which measures its AP too. `options` are fields of
+    `CandidateConfig`: weights, precision, height and width, fit, thresholds. `notify` receives sentences for the user.
 
     The bundle's folder is a name for `open`, `measure` and the other functions. Nothing is written if the proof fails;
     it may be undecided. Raises ValueError for a name or option that cannot be exported, MissingExtra if a library is
@@ -121,14 +125,15 @@ def write_bundle(
     _check_exportable(config)
     target.check(config)
     _check_out(folder)
-    task = _task(config, target, batch, notify)
+    task = _task(config, target, batch, size, notify)
     labels = read_ground_truth(data, split=split, images=image_root) if data else None
-    shown = NO_IMAGES if labels else _proof_images(images, notify)
-    report = ProgressReporter(task.network.name, "proof", len(labels.labels if labels else shown.images), on_progress)
+    shown = _proof_images(images, notify) if task.sizes or labels is None else NO_IMAGES
+    count = len(labels.labels if labels else shown.images) + (len(shown.images) if task.sizes else 0)
+    report = ProgressReporter(task.network.name, "proof", count, on_progress)
     with writing.written_folder(folder) as temporary:
         on_progress(Progress(name=task.network.name, phase="export", done=0, total=1, left=None))
         with listening(report.report):
-            written = target.write(task.detector, temporary, config, batch)
+            written = _write(task, temporary, config)
         reference, artifact = _candidates(task, temporary / written.artifact)
         pair = _pair(task, reference, artifact)
         proof, comparison = prove(pair, shown, labels, on_image=report, notify=notify)
@@ -161,8 +166,16 @@ def _check_out(folder: Path) -> None:
     raise InputError(message, "output-name")
 
 
-def _task(config: CandidateConfig, target: Target, batch: int | None, notify: Callable[[str], None]) -> _Task:
-    """Loads the network. Raises InputError if it has no fixed canvas, or none of so many images."""
+def _write(task: _Task, folder: Path, config: CandidateConfig) -> Written:
+    if task.sizes:
+        return task.target.write_any_size(task.detector, folder, config, task.batch, task.sizes)
+    return task.target.write(task.detector, folder, config, task.batch)
+
+
+def _task(
+    config: CandidateConfig, target: Target, batch: int | None, size: str, notify: Callable[[str], None]
+) -> _Task:
+    """Loads the network. Raises InputError if it has no fixed canvas, or none of so many images or any size."""
     config = resolved(config)
     source = source_of(config.name)
     source.check_options(config)
@@ -175,11 +188,27 @@ def _task(config: CandidateConfig, target: Target, batch: int | None, notify: Ca
         )
         raise InputError(message, "export-failed")
     if batch is None:
-        target.check_any_number(loaded.module)
+        target.check_any_number()
+    sizes = _sizes(config, target, loaded.module) if size == "dynamic" else None
     if config.weights is None:
         notify("The weights are random: the artifact can be measured, and what it detects means nothing.")
     network = replace(loaded, name=source.display_name(config))
-    return _Task(config, target, network, loaded.module, batch, notify)
+    return _Task(config, target, network, loaded.module, batch, notify, sizes)
+
+
+def _sizes(config: CandidateConfig, target: Target, detector: Detector) -> SizeRange:
+    """The canvases that the artifact can take. Raises InputError if they are one alone."""
+    why = None
+    if not target.takes_any_size:
+        forms = " or ".join(each.name for each in TARGETS if each.takes_any_size)
+        why = f"--to {target.name} writes artifacts of one size; give --to {forms}, or --size HxW"
+    elif config.precision == CALIBRATED:
+        why = f"{CALIBRATED} is calibrated on one canvas; give another --precision, or --size HxW"
+    elif config.weights is None:
+        why = f"without weights {config.name} fills the slots of one canvas; give --weights FILE, or --size HxW"
+    if why:
+        raise InputError(f"size: {why}", "option-value")
+    return size_range(detector)
 
 
 def _proof_images(images: ImageFiles | None, notify: Callable[[str], None]) -> ProofImages:
@@ -207,6 +236,7 @@ def _candidates(task: _Task, path: Path) -> tuple[NetworkCandidate, NetworkCandi
         describe=task.network.describe,
         identity={},
         spec=task.network.spec,
+        any_size=task.sizes is not None,
     )
     config = replace(task.config, runtime=task.config.runtime or task.target.runtime)
     runtime = runtime_of(config, network.form)
@@ -225,7 +255,7 @@ def _instead(target: Target, artifact: NetworkCandidate) -> str:
 
 def _pair(task: _Task, reference: NetworkCandidate, artifact: NetworkCandidate) -> Pair:
     facts, select = artifact.facts(), _select(task.detector)
-    return Pair(
+    pair = Pair(
         reference=reference,
         artifact=artifact,
         precision=facts.precision,
@@ -236,6 +266,22 @@ def _pair(task: _Task, reference: NetworkCandidate, artifact: NetworkCandidate) 
         is_trained=task.config.weights is not None,
         rounded=partial(_rounded, reference),
     )
+    if task.sizes is None:
+        return pair
+    own = task.detector.spec.height, task.detector.spec.width
+    another = task.sizes.another(own)
+    sides = {"height": another[0], "width": another[1]}
+    first, second = (_on_canvas(each, **sides) for each in (reference, artifact))
+    other = replace(pair, reference=first, artifact=second, rounded=partial(_rounded, first))
+    return replace(pair, others=(other,), sizes=tuple(f"{height}x{width}" for height, width in (own, another)))
+
+
+def _on_canvas(candidate: NetworkCandidate, **sides: int) -> NetworkCandidate:
+    """The same with its session, which takes any size, on a canvas of these sides."""
+    other = copy(candidate)
+    other.session = copy(candidate.session)
+    other.session.fit = replace(candidate.session.fit, **sides)  # type: ignore[type-var]
+    return other
 
 
 def _rounded(reference: NetworkCandidate, image: Image) -> list[Boxes]:
@@ -259,15 +305,19 @@ def _rounded(reference: NetworkCandidate, image: Image) -> list[Boxes]:
 def _diverged(pair: Pair, task: _Task, comparison: Comparison) -> str:
     """A sentence about the first layer whose output differs, on the image with the largest difference."""
     assert isinstance(pair.reference, NetworkCandidate) and isinstance(pair.artifact, NetworkCandidate)
-    eager, session = pair.reference.session, pair.artifact.session
-    if not isinstance(eager, EagerSession) or not task.target.shows_layers or comparison.pixels is None:
+    eager, session, worst = pair.reference.session, pair.artifact.session, comparison.pixels
+    if not isinstance(eager, EagerSession) or not task.target.shows_layers or worst is None:
         return INCOMPARABLE
     assert isinstance(session, ArtifactSession | UnselectedSession)
-    images = pair.artifact.prepare([comparison.pixels] * pair.batch)
-    feed = {"pixels": images.pixels.numpy(), "sizes": images.sizes.numpy()}
-    show = partial(task.target.layers, session.path, open_program=session.open, feed=feed)
+
+    def first(canvas: Pair) -> Divergence | None:
+        images = canvas.artifact.prepare([worst] * pair.batch)
+        feed = {"pixels": images.pixels.numpy(), "sizes": images.sizes.numpy()}
+        show = partial(task.target.layers, session.path, open_program=session.open, feed=feed)
+        return first_divergence(eager.module, images, show, bound=BOUNDS.get(pair.precision, BOUND))
+
     try:
-        found = first_divergence(eager.module, images, show, bound=BOUNDS.get(pair.precision, BOUND))
+        found = next(filter(None, map(first, (pair, *pair.others))), None)
     except InputError:
         return INCOMPARABLE
     if found is None:
@@ -309,6 +359,7 @@ def _manifest(
         proof=proof,
         calibration=images.to_json() if (images := task.target.calibration(task.config)) else None,
         accuracy=_stated_accuracy(task.config) if (proof.precision, proof.verdict) == (EXACT, "passed") else None,
+        sizes=task.sizes,
     )
 
 

@@ -71,7 +71,7 @@ class OnnxNetwork:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class ArtifactNetwork:
-    """A detector as a file of fixed canvas; a detector of ours returns the fields of Detections."""
+    """A detector as a file; a detector of ours returns the fields of Detections."""
 
     form: str  # of its target, as "onnx-bundle", or of its file
     name: str
@@ -83,6 +83,7 @@ class ArtifactNetwork:
     identity: Mapping[str, Any]
     score: float | None = None  # detections that score no more are dropped, beside those that the artifact drops
     spec: DetectorSpec | None = None
+    any_size: bool = False  # whether its canvas may have other sides than that of `fit`
 
 
 Network = TorchNetwork | OnnxNetwork | ArtifactNetwork

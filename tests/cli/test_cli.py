@@ -840,6 +840,7 @@ def test_lists_and_limits_are_read() -> None:
     assert parsing.numbers("10,50") == (10, 50) and parsing.numbers(None) == ()
     assert parsing.sizes("300,480x640") == ((300, 300), (480, 640)) and parsing.sizes(None) == ()
     assert (parsing.batch("4"), parsing.batch("dynamic")) == (4, None)
+    assert (parsing.size("300x400"), parsing.size("dynamic"), parsing.size(None)) == ((300, 400), None, None)
     assert parsing.limits(["ap=3e1"], latency_ms_p50=5.0, memory_infer_mib=None) == {"latency_ms_p50": 5.0, "ap": 30.0}
 
 

@@ -37,10 +37,11 @@ def export(
 
     height, width = parsing.size(size) or (None, None)
     wanted = config_fields(given) | {"height": height, "width": width, "batch": parsing.batch(batch)}
+    artifact: dict[str, Any] = {"to": to, "size": "dynamic" if size == parsing.DYNAMIC else "fixed"}
     labeled: dict[str, Any] = {"images": images, "data": data, "split": data_split, "image_root": image_root}
     try:
         with ProgressBar() as bar:
-            bundle = write_bundle(name, out=out, to=to, **labeled, on_progress=bar, notify=note, **wanted)
+            bundle = write_bundle(name, out=out, **artifact, **labeled, on_progress=bar, notify=note, **wanted)
     except ParityError as error:
         if json:
             print_json({"out": None, "proof": asdict(error.proof)})

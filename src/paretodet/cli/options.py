@@ -117,7 +117,7 @@ _RUNTIMES = (
 _RUNTIME = f"Runtime that executes the network: {_RUNTIMES}; {_SEVERAL}"
 PRECISION = f"Number format: fp32, bf16, int8, or, in train, fp16; {_SEVERAL}"
 _CALIBRATION = "Folder of images that --precision int8 is calibrated on."
-BATCH = "Number of images in a batch; export --to onnx or openvino also takes dynamic, any number, for one stage."
+BATCH = "Number of images in a batch; export --to onnx or openvino also takes dynamic, any number."
 _SCORE = (
     "Keep detections that score above this, 0 to 1; measure and search take several, separated by commas. Without it, "
     "detect draws those of at least 0.3."
@@ -172,7 +172,8 @@ Sizes = Annotated[
     str | None,
     Option(
         "--size",
-        help="Input size in pixels, SIDE or HEIGHTxWIDTH; measure and search take several, separated by commas.",
+        help="Input size in pixels, SIDE or HEIGHTxWIDTH; measure and search take several, separated by commas; "
+        "export --to onnx or openvino also takes dynamic, other sizes beside the detector's own.",
         show_default=_OWN,
     ),
 ]

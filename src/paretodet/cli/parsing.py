@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from paretodet.errors import InputError
 
 SHORT = {"latency": "latency_ms_p50", "memory": "memory_infer_mib", "energy": "energy_j"}  # fields by short names
+DYNAMIC = "dynamic"  # any number of images, any size
 
 
 def numbers(text: str | None) -> tuple[int, ...]:
@@ -24,10 +25,8 @@ def sizes(text: str | None) -> tuple[tuple[int, int], ...]:
 
 
 def size(text: str | None) -> tuple[int, int] | None:
-    """ "300" -> (300, 300), one size alone. Raises InputError."""
-    if text == "dynamic":
-        raise InputError("size: an artifact has one fixed size; export one bundle for each size", "option-value")
-    found = sizes(text)
+    """ "300" -> (300, 300), one size alone; "dynamic" -> None. Raises InputError."""
+    found = () if text == DYNAMIC else sizes(text)
     if len(found) > 1:
         raise InputError(f"size: got {text!r}, one size is needed", "option-value")
     return found[0] if found else None
@@ -35,7 +34,7 @@ def size(text: str | None) -> tuple[int, int] | None:
 
 def batch(text: str) -> int | None:
     """ "4" -> 4, "dynamic" -> None. Raises InputError for anything but these and integers of at least 1."""
-    return None if text == "dynamic" else _positive(text, "batch")
+    return None if text == DYNAMIC else _positive(text, "batch")
 
 
 def words(text: str | None) -> tuple[str, ...]:

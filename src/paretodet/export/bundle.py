@@ -8,13 +8,14 @@ import hashlib
 import json
 import os
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import Annotated, Any, Literal
 
 from paretodet import schema
 from paretodet.config import BUNDLE
 from paretodet.errors import InputError
+from paretodet.export.open_size import SizeRange
 from paretodet.export.proof import Proof
 from paretodet.reading import read_bytes, sha256
 from paretodet.schema import Count, Finite, Limits, Pixels, SchemaError
@@ -109,6 +110,7 @@ class Manifest:
         None  # of int8: the number of images that it was calibrated on, and their SHA-256
     )
     accuracy: StatedAccuracy | None = None  # published of its weights, where the artifact keeps it
+    sizes: SizeRange | None = None  # that it takes beside `height` and `width`; None: these alone
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -131,6 +133,13 @@ class Bundle:
     def fit(self) -> ResizePolicy:
         """How images are brought to the canvas. Raises SchemaError if `bundle.json` describes no such policy."""
         return fit_from_json(self.manifest.fit, what=self.folder / BUNDLE)
+
+    def fit_to(self, size: tuple[int, int] | None) -> ResizePolicy:
+        """`fit` to a canvas of (height, width) px; None: to its own."""
+        if size is None:
+            return self.fit
+        height, width = size
+        return replace(self.fit, height=height, width=width)  # type: ignore[type-var]
 
 
 def entries(folder: Path, names: tuple[str, ...]) -> dict[str, FileEntry]:

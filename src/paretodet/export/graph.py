@@ -12,6 +12,7 @@ from paretodet.detectors.spec import from_json, to_json
 from paretodet.errors import InputError, words
 from paretodet.export.apart import OF_NETWORK, run_apart
 from paretodet.export.cache import Entry, cached
+from paretodet.export.open_size import SizeRange
 from paretodet.extras import version_of
 from paretodet.layers.fold import fold_norms
 from paretodet.reports import report
@@ -39,10 +40,12 @@ _LIBRARIES = {
 }
 
 
-def exported_graph(detector: Detector, *, batch: int | None, form: str = GRAPH) -> Entry:
+def exported_graph(
+    detector: Detector, *, batch: int | None, form: str = GRAPH, sizes: SizeRange | None = None
+) -> Entry:
     """The folder with the detector's graph: fixed batch and canvas, batch norms folded, float32.
 
-    With `batch` None, which GRAPH has for detectors of one stage, the number of images is open.
+    Of GRAPH, the number of images is open with `batch` None, and the canvas with `sizes`.
     `form` is GRAPH, the file of that name with the whole detector as ONNX; PTE, TFLITE, TORCHSCRIPT or one of PT2, the
     same up to its suppression (`export.unselected`) for ExecuTorch, LiteRT, ncnn or torch, PT2 in its precision; or the
     detector's parts (`export.parts`) as ONNX_PARTS, TORCHSCRIPT_PARTS, PTE_PARTS or TFLITE_PARTS. PT2_WHOLE and
@@ -63,7 +66,9 @@ def exported_graph(detector: Detector, *, batch: int | None, form: str = GRAPH) 
         from paretodet.export.aotinductor import here
 
         key["platform"] = asdict(here())
-    return cached(key, lambda folder: _export(detector, folder, form, batch), native=native)
+    if sizes:
+        key["sizes"] = asdict(sizes)
+    return cached(key, lambda folder: _export(detector, folder, form, batch, sizes), native=native)
 
 
 def state_hash(detector: Detector) -> str:
@@ -75,14 +80,14 @@ def state_hash(detector: Detector) -> str:
     return digest.hexdigest()
 
 
-def _export(detector: Detector, folder: Path, form: str, batch: int | None) -> None:
+def _export(detector: Detector, folder: Path, form: str, batch: int | None, sizes: SizeRange | None) -> None:
     report(f"exports {form}")
     with TemporaryDirectory() as name:
         source = Path(name)
         safe.save(detector.state_dict(), source / _WEIGHTS)
         (source / _SPEC).write_text(to_json(detector.spec), encoding="utf-8")
         try:
-            run_apart(partial(write_graph, source, folder, form, batch))
+            run_apart(partial(write_graph, source, folder, form, batch, sizes))
         except InputError as error:
             if error.id not in OF_NETWORK:
                 raise
@@ -90,7 +95,7 @@ def _export(detector: Detector, folder: Path, form: str, batch: int | None) -> N
             raise InputError(message, "export-failed") from None
 
 
-def write_graph(source: Path, folder: Path, form: str, batch: int | None) -> None:
+def write_graph(source: Path, folder: Path, form: str, batch: int | None, sizes: SizeRange | None = None) -> None:
     """Writes the graph, of this form, of the detector whose spec and weights are in the folder `source`."""
     whole = Detector(from_json((source / _SPEC).read_text(encoding="utf-8"))).eval()
     safe.load(whole, source / _WEIGHTS)
@@ -98,7 +103,7 @@ def write_graph(source: Path, folder: Path, form: str, batch: int | None) -> Non
     if form == GRAPH:
         from paretodet.export.onnx import to_onnx
 
-        to_onnx(detector, folder / GRAPH, batch=batch)
+        to_onnx(detector, folder / GRAPH, batch=batch, sizes=sizes)
         return None
     assert batch is not None
     if form in (TORCHSCRIPT_PARTS, TORCHSCRIPT):

@@ -13,6 +13,7 @@ import torch
 
 from paretodet.detectors.detector import Detector
 from paretodet.detectors.spec import to_json
+from paretodet.export.open_size import BlockModule, SizeRange, in_blocks, take_pixels
 from paretodet.export.parts import INPUT, module_paths, output_names, part_inputs, part_program, parts
 from paretodet.export.program import TensorModule, blank, noise
 from paretodet.extras import MissingExtra
@@ -28,20 +29,39 @@ SCOPES = "pkg.torch.onnx.name_scopes"  # metadata of a node: the modules that it
 OUTPUTS = ("boxes", "scores", "labels", "masks")
 WHOLE = {"detector": ""}  # the path of a whole detector in itself
 MAX_BATCH = 2**16  # images a call, where their number is open
+EXAMPLE = 16, 12  # rows and columns of blocks in an export whose canvas is open
 FUSED = ("BatchNormalization", "Relu", "Clip", "LeakyRelu")  # what runtimes fuse into the convolution before it
 
 
-def exported(detector: Detector, batch: int | None = 1, *, strict: bool = False) -> torch.export.ExportedProgram:
+def exported(
+    detector: Detector, batch: int | None = 1, *, sizes: SizeRange | None = None, strict: bool = False
+) -> torch.export.ExportedProgram:
     """The detector exported: a program of `pixels` uint8 and `sizes`, for its spec's canvas.
 
-    With `batch` None it takes any number of images, which only detectors of one stage can.
+    With `batch` None it takes any number of images, with `sizes` any of these canvases, in blocks (`export.open_size`).
     With `strict` torch reads the code instead of running it: the same operators, in twice to three times the time.
     """
-    example = blank(batch or 2, (detector.spec.height, detector.spec.width), detector.mean.device)
-    open_side = {0: torch.export.Dim("batch", max=MAX_BATCH)}
-    open_sides = None if batch else (open_side, open_side)
+    module, (pixels, true) = TensorModule(detector), blank(batch or 2, _canvas(detector, sizes), detector.mean.device)
+    if sizes:
+        module, pixels = BlockModule(detector), in_blocks(pixels, sizes.multiple)
+    images = {} if batch else {0: torch.export.Dim("batch", max=MAX_BATCH)}
+    open_sides = ({**images, **_open_sides(sizes)}, images) if sizes or not batch else None
     with torch.no_grad():
-        return torch.export.export(TensorModule(detector), tuple(example), dynamic_shapes=open_sides, strict=strict)
+        return torch.export.export(module, (pixels, true), dynamic_shapes=open_sides, strict=strict)
+
+
+def _canvas(detector: Detector, sizes: SizeRange | None) -> tuple[int, int]:
+    if sizes is None:
+        return detector.spec.height, detector.spec.width
+    return EXAMPLE[0] * sizes.multiple, EXAMPLE[1] * sizes.multiple
+
+
+def _open_sides(sizes: SizeRange | None) -> dict[int, Any]:
+    """Of pixels in blocks."""
+    if sizes is None:
+        return {}
+    limits = {"min": sizes.least // sizes.multiple, "max": sizes.most // sizes.multiple}
+    return {2: torch.export.Dim("rows", **limits), 4: torch.export.Dim("columns", **limits)}
 
 
 def to_onnx(
@@ -49,20 +69,23 @@ def to_onnx(
     path: Path | None = None,
     *,
     batch: int | None = 1,
+    sizes: SizeRange | None = None,
     program: torch.export.ExportedProgram | None = None,
 ) -> torch.onnx.ONNXProgram:
     """The detector as an ONNX program, also written to `path`. `program` is the result of `exported`, if available.
 
     Inputs: `pixels` [batch, 3, height, width] uint8 RGB and `sizes` [batch, 2] float32, true (height, width) inside
-    the canvas; with `batch` None their first side is open. Outputs: `boxes`, `scores`, `labels` (and `masks`) as in
-    `Detections`. The file's metadata contains
-    the spec. Raises torch.onnx.errors.OnnxExporterError if an operator cannot be translated.
+    the canvas; with `batch` None their first side is open, with `sizes` height and width are. Outputs: `boxes`,
+    `scores`, `labels` (and `masks`) as in `Detections`. The file's metadata contains the spec. Raises
+    torch.onnx.errors.OnnxExporterError if an operator cannot be translated.
     """
-    program = exported(detector, batch) if program is None else program
+    program = exported(detector, batch, sizes=sizes) if program is None else program
     onnx_program = _translated(program, INPUTS, OUTPUTS[: len(program.graph_signature.user_outputs)])
     _remove_traces(onnx_program)
     if batch is None:
         _name_batch(onnx_program.model.graph)
+    if sizes:
+        take_pixels(onnx_program.model.graph, sizes.multiple)
     onnx_program.model.metadata_props["paretodet.spec"] = to_json(detector.spec)
     _name_nodes(onnx_program.model.graph)
     if path is not None:

@@ -16,6 +16,7 @@ from paretodet.export.graph import GRAPH, exported_graph
 from paretodet.export.int8 import quantized_detector
 from paretodet.export.layers import Layer, Shown
 from paretodet.export.onnx_int8 import OnnxInt8
+from paretodet.export.open_size import SizeRange
 from paretodet.export.quantizer import Quantizer
 from paretodet.export.target import Target, Written, check_references
 from paretodet.onnx_references import DOMAINS, references
@@ -34,6 +35,7 @@ class OnnxTarget(Target):
     quantizer: ClassVar[Quantizer | None] = OnnxInt8()
     shows_layers: ClassVar[bool] = True
     takes_any_number: ClassVar[bool] = True
+    takes_any_size: ClassVar[bool] = True
 
     def write(self, detector: Detector, folder: Path, config: CandidateConfig, batch: int | None) -> Written:
         entry = exported_graph(detector, batch=batch)
@@ -42,6 +44,12 @@ class OnnxTarget(Target):
             made = quantized_detector(OnnxInt8(), images, exported=entry, fit=detector.spec.fit, batch=batch or 1)
             path = made.folder / OnnxInt8.artifact
         shutil.copyfile(path, folder / GRAPH)
+        return Written(artifact=GRAPH)
+
+    def write_any_size(
+        self, detector: Detector, folder: Path, config: CandidateConfig, batch: int | None, sizes: SizeRange
+    ) -> Written:
+        shutil.copyfile(exported_graph(detector, batch=batch, sizes=sizes).folder / GRAPH, folder / GRAPH)
         return Written(artifact=GRAPH)
 
     def inspect(self, folder: Path, files: Sequence[str], artifact: str) -> None:

@@ -18,6 +18,7 @@ from paretodet.export import openvino_model
 from paretodet.export.graph import GRAPH, exported_graph
 from paretodet.export.int8 import quantized_detector
 from paretodet.export.layers import Layer, Shown
+from paretodet.export.open_size import SizeRange
 from paretodet.export.openvino_int8 import OpenVinoInt8
 from paretodet.export.quantizer import Quantizer
 from paretodet.export.target import Target, Written
@@ -37,6 +38,7 @@ class OpenVinoTarget(Target):
     quantizer: ClassVar[Quantizer | None] = OpenVinoInt8()
     shows_layers: ClassVar[bool] = True
     takes_any_number: ClassVar[bool] = True
+    takes_any_size: ClassVar[bool] = True
 
     def write(self, detector: Detector, folder: Path, config: CandidateConfig, batch: int | None) -> Written:
         entry = exported_graph(detector, batch=batch)
@@ -46,10 +48,13 @@ class OpenVinoTarget(Target):
             shutil.copyfile(written, folder / MODEL)
             shutil.copyfile(written.with_suffix(".bin"), folder / WEIGHTS)
         else:
-            model = openvino_model.read(entry.folder / GRAPH)
-            if config.precision == "bf16":
-                openvino_model.in_bf16(model)
-            openvino_model.save(model, folder / MODEL)
+            _convert(entry.folder / GRAPH, folder / MODEL, config.precision)
+        return Written(artifact=MODEL, others=(WEIGHTS,))
+
+    def write_any_size(
+        self, detector: Detector, folder: Path, config: CandidateConfig, batch: int | None, sizes: SizeRange
+    ) -> Written:
+        _convert(exported_graph(detector, batch=batch, sizes=sizes).folder / GRAPH, folder / MODEL, config.precision)
         return Written(artifact=MODEL, others=(WEIGHTS,))
 
     def inspect(self, folder: Path, files: Sequence[str], artifact: str) -> None:
@@ -74,6 +79,13 @@ class OpenVinoTarget(Target):
             openvino_model.save(model, probe)
             outputs = open_program(probe)(feed)[-len(shown) :] if shown else ()
             yield from starmap(Shown, zip(shown, outputs, strict=True))
+
+
+def _convert(graph: Path, path: Path, precision: str | None) -> None:
+    model = openvino_model.read(graph)
+    if precision == "bf16":
+        openvino_model.in_bf16(model)
+    openvino_model.save(model, path)
 
 
 def _with_results(model: Any, layers: Set[Layer]) -> list[Layer]:

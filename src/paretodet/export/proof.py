@@ -50,7 +50,7 @@ class Proof:
     reason: str  # one sentence
     precision: str
     runtime: str
-    images: Count  # with those without objects
+    images: Count  # with those without objects; once for each of `sizes`
     source: str  # what the images are called
     images_sha256: str | None  # over their pixels; None of labeled images
     detections: Count  # of float32
@@ -69,6 +69,7 @@ class Proof:
     ap: Finite | None = None  # of the artifact, percent
     ap50: Finite | None = None
     fp32_ap: Finite | None = None
+    sizes: tuple[str, ...] = ()  # of the canvases, if the artifact takes any; an AP is of the first
     ratios: dict[str, SizeRatio] = field(default_factory=dict)  # by size: all, small, medium, large
 
 
@@ -106,6 +107,8 @@ class Pair:
     is_trained: bool = True
     tolerance: Tolerance = Tolerance()
     rounded: Callable[[Image], Sequence[Boxes]] = lambda image: ()  # see `parity.add_image`
+    others: "Sequence[Pair]" = ()  # the same two on canvases of other sizes
+    sizes: tuple[str, ...] = ()  # of all their canvases, if there are several
 
 
 def prove(
@@ -116,7 +119,8 @@ def prove(
     on_image: Callable[[int], None] = lambda done: None,
     notify: Callable[[str], None] = lambda sentence: None,
 ) -> tuple[Proof, Comparison]:
-    """Compares both candidates on `images`, or on those of `labels`, and on two images without objects.
+    """Compares both candidates on `images`, or on those of `labels`, and on two images without objects; those of other
+    sizes on `images` and these two.
 
     In float32 every detection must have its equal. In other precisions the AP on labels must keep its size; without
     labels or without trained weights, the boxes must agree with float32's own. `notify` receives a sentence for every
@@ -125,11 +129,13 @@ def prove(
     """
     comparison = Comparison()
     scored = _compare_labeled(comparison, pair, labels, on_image, notify) if labels else None
-    for names, batch in _batches(_with_empty(images, alone=labels is not None), pair.batch):
-        on_image(comparison.images)
-        first, second = (detected(candidate, batch) for candidate in (pair.reference, pair.artifact))
-        for index, image in enumerate(batch):
-            _add(comparison, pair, (boxes_of(first, index), boxes_of(second, index)), image, names[index])
+    for each in (pair, *pair.others):
+        shown = _with_empty(images, alone=labels is not None and each is pair)
+        for names, batch in _batches(shown, each.batch):
+            on_image(comparison.images)
+            first, second = (detected(candidate, batch) for candidate in (each.reference, each.artifact))
+            for index, image in enumerate(batch):
+                _add(comparison, each, (boxes_of(first, index), boxes_of(second, index)), image, names[index])
     return _proof(pair, comparison, images, labels, scored), comparison
 
 
@@ -236,6 +242,7 @@ def _proof(
         precision=pair.precision,
         runtime=pair.runtime,
         images=comparison.images,
+        sizes=pair.sizes,
         source=labels.name if labels else images.source,
         images_sha256=None if labels else images.sha256,
         detections=comparison.detections,
@@ -276,6 +283,8 @@ def _decide(pair: Pair, comparison: Comparison, scored: _Scored | None) -> tuple
     criterion: Criterion = "ap-ratio" if labeled else "agreement"
     if pair.is_trained and (why := _masks_lost(comparison)):
         return criterion, "failed", why
+    if labeled and pair.others and (agreed := _agreement(comparison))[0] != "passed":
+        return "agreement", *agreed  # the AP is of one size
     return criterion, *(_ap_kept(labeled) if labeled else _agreement(comparison))
 
 

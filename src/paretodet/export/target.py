@@ -12,6 +12,7 @@ from paretodet.config import CALIBRATED, CandidateConfig
 from paretodet.detectors.detector import Detector
 from paretodet.errors import InputError
 from paretodet.export.layers import Layer, Shown
+from paretodet.export.open_size import SizeRange
 from paretodet.export.quantizer import Quantizer
 from paretodet.extras import require
 from paretodet.media.calibration import CalibrationImages, calibration_images
@@ -36,7 +37,8 @@ class Target(ABC):
     quantizer: ClassVar[Quantizer | None] = None  # of targets that have int8
     is_native: ClassVar[bool] = False  # whether loading it runs code of its author
     shows_layers: ClassVar[bool] = False  # whether it has `layers`
-    takes_any_number: ClassVar[bool] = False  # of images, where the detector has one stage
+    takes_any_number: ClassVar[bool] = False  # of images
+    takes_any_size: ClassVar[bool] = False  # of canvas, where the detector has one stage; see `write_any_size`
     meanings: ClassVar[Mapping[str, str]] = {}  # of its tensors, by name, where they are not those of a whole detector
 
     @property
@@ -60,13 +62,10 @@ class Target(ABC):
         """The images that int8 is calibrated on; None of other precisions. Raises InputError if there are none."""
         return calibration_images(config.calibration) if config.precision == CALIBRATED else None
 
-    def check_any_number(self, detector: Detector) -> None:
-        """Raises InputError if its artifacts of this detector take a fixed number of images."""
+    def check_any_number(self) -> None:
+        """Raises InputError if its artifacts take a fixed number of images."""
         if not self.takes_any_number:
             message = f"batch: --to {self.name} writes artifacts for a fixed number of images a call; give --batch N"
-            raise InputError(message, "option-value")
-        if len(detector.spec.stages) > 1:
-            message = f"batch: {detector.spec.name} has two stages or more, which take a fixed number; give --batch N"
             raise InputError(message, "option-value")
 
     @abstractmethod
@@ -77,6 +76,12 @@ class Target(ABC):
         Inputs are `pixels` and `sizes`, outputs `boxes`, `scores`, `labels` and, if it predicts any, `masks`, unless
         the form states others. Raises ValueError if the detector cannot be written in this form.
         """
+
+    def write_any_size(
+        self, detector: Detector, folder: Path, config: CandidateConfig, batch: int | None, sizes: SizeRange
+    ) -> Written:
+        """As `write`, for any canvas of `sizes`. Raises InputError if this form takes one size."""
+        raise InputError(f"size: --to {self.name} writes artifacts of one size; give --size HxW", "option-value")
 
     @abstractmethod
     def inspect(self, folder: Path, files: Sequence[str], artifact: str) -> None:

@@ -17,9 +17,9 @@ class Reorg(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """[B, C, H, W] -> [B, C * stride², H / stride, W / stride]; C, H and W must be multiples (C of stride²)."""
         batch, channels, height, width = x.shape
-        s = self.stride
-        larger = x.reshape(batch, channels // s**2, height, s, width, s)
-        return larger.permute(0, 3, 5, 1, 2, 4).reshape(batch, channels * s**2, height // s, width // s)
+        s = self.stride  # shapes change in two steps, for an export whose sides are symbols
+        larger = x.flatten(1).reshape(batch, channels // s**2, height, s, width, s)
+        return larger.permute(0, 3, 5, 1, 2, 4).flatten(1).reshape(batch, channels * s**2, height // s, width // s)
 
     def extra_repr(self) -> str:
         return f"stride={self.stride}"

@@ -324,7 +324,8 @@ def tile(maps: Maps, grids: Sequence[Grid]) -> References:
         raise ValueError(f"maps: got {len(maps)}, allowed {len(grids)}, the number of anchor levels")
     boxes = [_tile_level(x, grid) for x, grid in zip(maps, grids, strict=True)]
     counts = tuple(level.shape[0] for level in boxes)
-    cell = torch.cat([level.new_full((len(level), 1), grid.step[0]) for level, grid in zip(boxes, grids, strict=True)])
+    steps = (grid.step[0] for grid in grids)
+    cell = torch.cat([level.new_full((level.shape[0], 1), step) for level, step in zip(boxes, steps, strict=True)])
     return References(torch.cat(boxes), cell, counts)
 
 
@@ -339,7 +340,12 @@ def _tile_level(x: Tensor, grid: Grid) -> Tensor:
 
 
 def _even_step(x: Tensor, canvas: tuple[int, int]) -> tuple[float, float]:
-    return canvas[0] / x.shape[2], canvas[1] / x.shape[3]
+    return _quotient(canvas[0], x.shape[2]), _quotient(canvas[1], x.shape[3])
+
+
+def _quotient(length: int, count: int) -> float:
+    """A whole number where it is one, also of symbols, in an export whose canvas is open."""
+    return length / count if length % count else int(length // count)
 
 
 def _shape(side: float, ratio: float) -> Shape:

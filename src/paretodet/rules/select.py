@@ -170,9 +170,14 @@ def _best_per_level(scores: Tensor, counts: tuple[int, ...], limit: int) -> Tens
     classes, start, found = scores.shape[2], 0, []
     for level in torch.split(scores, list(counts), 1):
         pairs = level.flatten(1)
-        found.append(start + top(pairs, min(limit, pairs.shape[1])))
+        found.append(start + top(pairs, _fewer(limit, pairs.shape[1])))
         start += level.shape[1] * classes
     return torch.cat(found, 1)
+
+
+def _fewer(limit: int, count: int) -> int:
+    """The smaller one; a symbol if `count` is one, in an export whose canvas is open."""
+    return min(limit, count) if isinstance(count, int) else torch.sym_min(limit, count)
 
 
 def _levels(counts: tuple[int, ...], device: torch.device) -> Tensor:

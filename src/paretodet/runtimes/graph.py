@@ -254,9 +254,10 @@ class ArtifactSession(ExportedSession):
         _GraphSession.__init__(self, runtime, network.path)
         self.fit, self.score, self.open, self.batch = network.fit, network.score, runtime.compile, network.batch
         self.unknown = runtime.precision
-        wanted = (network.batch, 3, *self.fit.canvas((1, 1)))
+        canvas = (None, None) if network.any_size else self.fit.canvas((1, 1))
+        wanted = (network.batch, 3, *canvas)
         shapes = [tuple(port.shape) for port in self.program.inputs]
-        if wanted not in [(_number(first), *rest) for first, *rest in shapes]:
+        if wanted not in [tuple(map(_number, shape)) for shape in shapes]:
             message = f"{network.path}: takes {shapes}, and its bundle states {list(wanted)}; export it again"
             raise InputError(message, "bundle-altered")
 

@@ -6,16 +6,16 @@ from pathlib import Path
 from typing import Any
 
 from paretodet.bench.candidate import ModelInfo
+from paretodet.bench.flops import Operations
 from paretodet.config import BUNDLE, EXECUTION, CandidateConfig, is_bundle
 from paretodet.detectors.catalogue import PublishedAP, published
-from paretodet.detectors.spec import DetectorSpec, from_json
+from paretodet.detectors.spec import DetectorSpec, from_json, to_json
 from paretodet.errors import InputError
 from paretodet.evaluation.masks import PASTINGS
 from paretodet.export.bundle import Bundle, Manifest, read_bundle, read_manifest
 from paretodet.export.table import TARGETS, target_of
 from paretodet.export.target import Target
 from paretodet.network import ArtifactNetwork, operations
-from paretodet.records.roofline import LayerWork
 from paretodet.sources.source import Source
 
 EXPORTED = {  # fields that an export decides, with its options
@@ -61,7 +61,7 @@ class BundleFolder(Source):
         return read_manifest(Path(name)).manifest.weights == "random"
 
     def display_name(self, config: CandidateConfig) -> str:
-        return read_manifest(Path(config.name)).manifest.name
+        return _name(read_manifest(Path(config.name)).manifest, config.size)
 
     def check_options(self, config: CandidateConfig) -> None:
         """Raises InputError for an option that the export decided, for a size, precision or score that the artifact
@@ -74,9 +74,7 @@ class BundleFolder(Source):
         bundle = read_manifest(Path(config.name))
         _check_trust(config, bundle)
         manifest = bundle.manifest
-        if config.size not in (None, (manifest.height, manifest.width)):
-            message = f"size: this artifact takes {manifest.height}x{manifest.width}; export another one with --size"
-            raise InputError(message, "size-unsupported")
+        _check_size(config.size, manifest)
         if config.precision not in (None, manifest.precision):
             message = f"precision: this artifact is {manifest.precision}; export another one as {config.precision}"
             raise InputError(message, "option-value")
@@ -93,7 +91,7 @@ class BundleFolder(Source):
     def load(self, config: CandidateConfig) -> ArtifactNetwork:
         bundle = checked_bundle(Path(config.name))
         _check_trust(config, bundle)
-        return bundle_network(bundle, score=config.score)
+        return bundle_network(bundle, score=config.score, size=config.size)
 
 
 def checked_bundle(folder: Path) -> Bundle:
@@ -113,20 +111,26 @@ def check_no_artifact(path: Path) -> None:
         raise InputError(message, "onnx-layout")
 
 
-def bundle_network(bundle: Bundle, *, score: float | None = None) -> ArtifactNetwork:
-    """The network of a bundle whose files were checked. Detections that score no more than `score` are dropped."""
+def bundle_network(
+    bundle: Bundle, *, score: float | None = None, size: tuple[int, int] | None = None
+) -> ArtifactNetwork:
+    """The network of a bundle whose files were checked, on a canvas of this size, which its artifact takes; None: on
+    its own. Detections that score no more than `score` are dropped.
+    """
     manifest = bundle.manifest
+    size = None if size == (manifest.height, manifest.width) else size
     return ArtifactNetwork(
         form=_target(bundle).form,
-        name=manifest.name,
+        name=_name(manifest, size),
         labels=manifest.labels,
-        fit=bundle.fit,
+        fit=bundle.fit_to(size),
         path=bundle.artifact,
         batch=manifest.batch,
-        describe=partial(_describe, manifest),
-        identity=_identity(manifest) | {"score": score},
+        describe=partial(_describe, manifest, size),
+        identity=_identity(manifest, size) | {"score": score},
         score=score,
-        spec=_spec(manifest),
+        spec=_spec(manifest, size),
+        any_size=manifest.sizes is not None,
     )
 
 
@@ -143,46 +147,72 @@ def _target(bundle: Bundle) -> Target:
     return target_of(bundle.manifest.target)
 
 
-def _identity(manifest: Manifest) -> dict[str, Any]:
+def _name(manifest: Manifest, size: tuple[int, int] | None) -> str:
+    """Of its rows, with the size if it is not the one of the name."""
+    if size is None or size == (manifest.height, manifest.width):
+        return manifest.name
+    height, width = size
+    return f"{manifest.name} at {height}x{width}"
+
+
+def _check_size(size: tuple[int, int] | None, manifest: Manifest) -> None:
+    """Raises InputError for a size that the artifact does not take."""
+    if size is None or size == (manifest.height, manifest.width) or (manifest.sizes and size in manifest.sizes):
+        return
+    one = f"{manifest.height}x{manifest.width}; export another one with --size"
+    raise InputError(f"size: this artifact takes {manifest.sizes or one}", "size-unsupported")
+
+
+def _identity(manifest: Manifest, size: tuple[int, int] | None) -> dict[str, Any]:
     """What decides the results: every file of the artifact, and how images are brought to it."""
     files = {name: entry.sha256 for name, entry in manifest.files.items()}
-    return {"files": files, "fit": dict(manifest.fit), "batch": manifest.batch}
+    sides = {"height": size[0], "width": size[1]} if size else {}
+    return {"files": files, "fit": dict(manifest.fit) | sides, "batch": manifest.batch}
 
 
-def _describe(manifest: Manifest) -> ModelInfo:
+def _describe(manifest: Manifest, size: tuple[int, int] | None) -> ModelInfo:
     """Its proof is of one runtime, whichever executes it."""
-    proof = manifest.proof
+    proof, spec = manifest.proof, _spec(manifest, size)
+    counted = _operations(spec)
+    counts = asdict(manifest.counts) | {"layers": counted.layers if counted else ()}
+    if size:  # the counts of the bundle are those of its own
+        counts = counted._asdict() if counted else {}
+    height, width = size or (manifest.height, manifest.width)
     return ModelInfo(
-        **asdict(manifest.counts),
-        height=manifest.height,
-        width=manifest.width,
+        **counts,
+        height=height,
+        width=width,
         proposals=manifest.proposals,
         classes=len(manifest.labels),
         weights=manifest.weights,
         load=manifest.load,
-        spec=manifest.spec,
-        layers=_layers(manifest),
+        spec=to_json(spec) if size and spec else manifest.spec,
         runtime_settings=(("proof", f"{proof.verdict} ({proof.criterion}) in {proof.runtime}"),),
     )
 
 
-def _spec(manifest: Manifest) -> DetectorSpec | None:
-    """The detector that it was made of; None if it is none that this version knows."""
+def _spec(manifest: Manifest, size: tuple[int, int] | None = None) -> DetectorSpec | None:
+    """The detector that it was made of, on a canvas of this size; None if it is none that this version knows."""
     try:
         found = from_json(manifest.spec or "{}")
         is_known = isinstance(found, DetectorSpec) and (found.masks is None or found.masks.pasting in PASTINGS)
     except (AttributeError, ImportError, KeyError, TypeError, ValueError):
         return None
-    return found if is_known else None
+    if not is_known:
+        return None
+    if size is None:
+        return found
+    height, width = size
+    fit = replace(found.fit, height=height, width=width)  # type: ignore[type-var]
+    return replace(found, height=height, width=width, fit=fit)
 
 
-def _layers(manifest: Manifest) -> tuple[LayerWork, ...]:
-    """The operations of each layer, of which floors are made; empty if they cannot be counted."""
-    spec = _spec(manifest)
+def _operations(spec: DetectorSpec | None) -> Operations | None:
+    """Of which floors are made; None if they cannot be counted."""
     try:
-        return operations(spec).layers if spec else ()
+        return operations(spec) if spec else None
     except (AttributeError, KeyError, TypeError, ValueError):
-        return ()
+        return None
 
 
 def _proved(manifest: Manifest) -> dict[str, Any]:
