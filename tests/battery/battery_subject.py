@@ -154,7 +154,7 @@ def remove_repeats(detector, images):
 
 def rows_of_blocks(backbone):
     """The modules whose children follow each other."""
-    return [each for each in backbone.modules() if isinstance(each, nn.Sequential | nn.ModuleDict)]
+    return [each for each in backbone.modules() if isinstance(each, nn.Sequential | nn.ModuleDict | nn.ModuleList)]
 
 
 def keep(shapes, block, given, got):
