@@ -92,6 +92,16 @@ def test_float32_fails_where_a_box_is_moved_or_lost(artifact: Painted, fields: s
     assert found.verdict == "failed" and getattr(found, fields) > 0
 
 
+def test_labels_at_one_size_do_not_prove_another(tmp_path: Path) -> None:
+    truth = labeled(tmp_path, MIN_BOXES // 4)
+    sizes: dict[str, Any] = {"precision": "bf16", "sizes": ("80x80", "40x40")}
+    for shift, verdict in ((0.0, "passed"), (30.0, "failed")):
+        other = Pair(reference=Painted(), artifact=Painted(shift=shift), precision="bf16", runtime="test")
+        found = proof(Painted(), truth, others=(other,), **sizes)
+        assert (found.verdict, found.sizes) == (verdict, sizes["sizes"])
+        assert found.criterion == ("ap-ratio" if verdict == "passed" else "agreement")
+
+
 class Ties(Painted):
     """As many boxes as there is room for, all of one score, anywhere."""
 
