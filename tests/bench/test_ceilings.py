@@ -34,6 +34,22 @@ def test_rates_are_operations_and_bytes_per_second(monkeypatch: pytest.MonkeyPat
 def test_the_timed_work_is_a_matrix_product_of_that_size() -> None:
     for precision in module.PRECISIONS["cpu"]:
         assert module._product(precision, 16, "cpu")().shape == (16, 16)
+    for size in (10, 16):
+        made = module._convolution("bf16", size, "cpu")()
+        assert made.flatten(2).shape == (1, size, size) and made.dtype == torch.bfloat16
+
+
+@pytest.mark.parametrize(
+    ("slow", "fast", "int8"), [("_product", "_convolution", 0.5), ("_convolution", "_product", 2.0)]
+)
+def test_the_faster_library_decides(monkeypatch: pytest.MonkeyPatch, slow: str, fast: str, int8: float) -> None:
+    """Products and convolutions of floats are of two libraries; integers have one."""
+    monkeypatch.setattr(module, "SIZES", {"cpu": (10,)})
+    monkeypatch.setattr(module, "COPIED", 4000)
+    monkeypatch.setattr(module, slow, lambda *_: slow)
+    monkeypatch.setattr(module, fast, lambda *_: fast)
+    found = measure_ceilings("cpu", timer=lambda work: 4e-6 if work == slow else 1e-6)
+    assert (found["fp32_gflops"], found["bf16_gflops"], found["int8_gflops"]) == (2.0, 2.0, int8)
 
 
 def test_a_missing_product_is_unknown(monkeypatch: pytest.MonkeyPatch) -> None:
