@@ -28,6 +28,7 @@ from paretodet.detection import (
 from paretodet.errors import InputError
 from paretodet.evaluation.ground_truth import read_ground_truth
 from paretodet.images import ImageError
+from paretodet.labels.image_index import images_below
 from paretodet.labels.model import ImageEntry
 from paretodet.labels.rle import decode
 from paretodet.media.photographs import Photographs
@@ -151,6 +152,17 @@ def test_each_file_is_drawn_under_its_name_and_an_unreadable_one_reported(folder
     again = detect_files(Corner(), [folder / "a.png"], out=folder / "out", score=0.1)
     assert (np.asarray(Image.open(again.drawn[0]))[20:-3, 28:32] != 9).any()
     assert sorted(path.name for path in (folder / "out").iterdir()) == ["a.png", "b.png"]
+
+
+def test_drawings_below_a_folder_of_data_are_no_data(folder: Path) -> None:
+    """Unless they lie in a folder that was there before."""
+    photographs = sorted(images_below(folder))
+    detect_files(Corner(), media_files([folder]), out=folder / "detections" / "new")
+    assert sorted(images_below(folder)) == photographs
+    assert sorted(images_below(folder / "detections" / "new")) == ["a.png", "b.png"]
+    (folder / "mine").mkdir()
+    detect_files(Corner(), media_files([folder]), out=folder / "mine")
+    assert sorted(images_below(folder)) == [*photographs, "mine/a.png", "mine/b.png"]
 
 
 def test_no_photograph_is_ever_replaced(folder: Path) -> None:
@@ -291,7 +303,7 @@ def test_a_video_that_cannot_be_written_ends_the_run(folder: Path, monkeypatch: 
     monkeypatch.setattr(video, "_count", lambda path: 0)
     with pytest.raises(ImageError) as error:
         detect_files(Corner(), [folder / "clip.mp4", folder / "a.png"], out=folder / "out")
-    assert error.value.id == "output-unwritable" and list((folder / "out").iterdir()) == []
+    assert error.value.id == "output-unwritable" and list((folder / "out").glob("[!.]*")) == []
 
 
 @pytest.mark.parametrize("change", [tuple, lambda found: Detections(*(part[0] for part in found[:3]))])

@@ -22,6 +22,7 @@ from paretodet.bench.accuracy import accuracy
 from paretodet.errors import InputError
 from paretodet.evaluation.ground_truth import read_ground_truth
 from paretodet.extras import MissingExtra
+from paretodet.labels.image_index import images_below
 from paretodet.loader.shapes import Shapes
 from paretodet.opening import CandidateConfig, job, open_candidate
 from paretodet.reading import sha256
@@ -87,6 +88,7 @@ def test_the_run_folder_has_what_repeating_the_training_needs(trained, drawn):
     assert kept["processes"] == 1 and list(folder.glob("events.out.tfevents.*"))
     assert str(drawn[0].parent) not in (folder / "run.json").read_text()
     assert len(list((folder / "samples" / "step-00000004").glob("*.jpg"))) == 6
+    assert list(images_below(folder)) == []  # none of the drawings is data
 
 
 def test_the_weights_open_like_a_name_and_are_those_that_were_validated(trained, drawn):

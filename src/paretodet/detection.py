@@ -19,7 +19,7 @@ from paretodet.evaluation.ground_truth import GroundTruth
 from paretodet.evaluation.masks import Pasting, segmentations
 from paretodet.images import ImageError, is_image_name, other_size, read_image, unread_images, without_images
 from paretodet.labels.model import ImageEntry
-from paretodet.media.draw import MIN_DRAWN_SCORE, LabeledBox, draw
+from paretodet.media.draw import MIN_DRAWN_SCORE, LabeledBox, draw, mark_drawings
 from paretodet.reading import real_path
 from paretodet.types import Detections
 from paretodet.writing import check_folder, written
@@ -99,6 +99,9 @@ def detect_files(
     ImportError if a video needs a library that is not installed.
     """
     targets = output_paths(files, out) if out else {}
+    if out and not out.exists():
+        check_folder(out, "out")
+        mark_drawings(out)
     for folder in dict.fromkeys(target.parent for target in targets.values()):
         check_folder(folder, "out")
     results, report = DetectionResults(), ProgressReporter(candidate.name, "detect", len(files), on_progress)

@@ -22,6 +22,7 @@ except ImportError:
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP")
 SUFFIXES = (".jpg", ".jpeg", ".jfif", ".png", ".webp", ".bmp")
 UNREAD = (".tif", ".tiff", ".gif", ".heic", ".avif")  # images too, in formats that are not read: reported, not ignored
+DRAWINGS = ".paretodet-drawings"  # in a folder of images that paretodet drew, which are not data
 DEEP = ";16B"  # of the raw modes of a PNG of 16 bits a channel
 DARKEST = 16  # of 256: brighter than all of 12 bits, if the upper 8 of 16 are read
 MAX_PIXELS = 100_000_000

@@ -36,7 +36,7 @@ def detect(
     from paretodet.evaluation.ground_truth import read_ground_truth
     from paretodet.opening import require_weights
     from paretodet.sources.table import check
-    from paretodet.writing import check_folder, check_target, write_text
+    from paretodet.writing import check_target, write_text
 
     require_weights(check(name), given["weights"], insisted=untrained)
     _check(images, data, data_split, results_out)
@@ -50,8 +50,6 @@ def detect(
     chosen = config(name, given)
     labels, candidate = chosen.labels, opened(chosen)
     ids = coco_ids(files, candidate, labels, known) if results_out else None
-    if folder:
-        check_folder(folder, "out")
     with ProgressBar() as bar:
         results = detect_files(
             candidate, files, labels=labels, ids=ids, out=folder, score=chosen.score, on_progress=bar

@@ -10,7 +10,7 @@ from unicodedata import normalize
 from urllib.parse import unquote
 
 from paretodet.errors import InputError
-from paretodet.images import is_image_name, read_size
+from paretodet.images import DRAWINGS, is_image_name, read_size
 from paretodet.labels.builder import by_value
 from paretodet.labels.rle import Size
 from paretodet.reading import is_file
@@ -67,10 +67,15 @@ def _below(path: Path, depth: int) -> Iterator[Path]:
 
 
 def images_below(folder: Path) -> Iterator[str]:
-    """The paths from a folder of the images in it and below, without hidden files and those in hidden folders."""
+    """The paths from a folder of the images in it and below, without hidden files, those in hidden folders, and those
+    that `detect` or `train` drew into a folder below.
+    """
     for top, folders, names in os.walk(folder):
-        folders[:] = [each for each in folders if not each.startswith(".")]
         place = os.path.relpath(top, folder)
+        if place != "." and DRAWINGS in names:
+            folders.clear()
+            continue
+        folders[:] = [each for each in folders if not each.startswith(".")]
         images = (name for name in names if is_image_name(name, unread=True))
         yield from (name if place == "." else f"{place}/{name}" for name in images)
 

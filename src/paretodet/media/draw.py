@@ -3,10 +3,12 @@
 import colorsys
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
+from paretodet.images import DRAWINGS
 from paretodet.labels.rle import Rle, decode
 
 MIN_DRAWN_SCORE = 0.3  # default threshold: detectors tuned for AP keep hundreds of boxes with low scores
@@ -23,6 +25,11 @@ class LabeledBox:
     box: tuple[float, float, float, float]  # x1, y1, x2, y2
     segmentation: Rle | None = None  # its mask in the image, as COCO writes it
     number: int = 0  # of the label, 0..K-1; selects the color
+
+
+def mark_drawings(folder: Path) -> None:
+    """Marks a folder that was made for drawings: below a folder of data, its images are no data. Raises OSError."""
+    (folder / DRAWINGS).touch()
 
 
 def draw(image: np.ndarray, detections: Sequence[LabeledBox]) -> Image.Image:

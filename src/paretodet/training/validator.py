@@ -21,7 +21,7 @@ from paretodet.bench.accuracy import (
 from paretodet.bench.candidate import Candidate
 from paretodet.images import read_image
 from paretodet.labels.model import Labels
-from paretodet.media.draw import MIN_DRAWN_SCORE, draw
+from paretodet.media.draw import MIN_DRAWN_SCORE, draw, mark_drawings
 from paretodet.media.draw import LabeledBox as Item
 from paretodet.training.log import Tracker
 from paretodet.training.loop import Event, Saved, Started
@@ -98,6 +98,9 @@ class Validator:
     def _draw_samples(self, step: int, results: CocoResults) -> None:
         categories = sorted(results.truth.categories.items())
         labels = {key: (number, name) for number, (key, name) in enumerate(categories)}
+        if not self.folder.exists():
+            self.folder.mkdir(parents=True)
+            mark_drawings(self.folder)
         folder = self.folder / f"step-{step:08d}"
         folder.mkdir(parents=True, exist_ok=True)
         images = [results.truth.image(index) for index in range(min(self.max_samples, len(results.truth)))]
