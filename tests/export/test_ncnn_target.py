@@ -8,7 +8,7 @@ from typing import Any, cast
 import numpy as np
 import pytest
 import torch
-from PIL import Image
+from target_subject import IMAGES, TINY, write_photos
 
 from narrow_weights import LABELS, write_narrow
 from paretodet import exporting
@@ -28,17 +28,12 @@ from paretodet.types import Detections
 
 pytestmark = pytest.mark.usefixtures("exports_here")
 
-TINY = "yolo_v3_tiny-96"
 OTHERS = ("ssd-mobilenet_v1-96", "ssd-vgg16-96", "yolo_v3-darknet53-96", "retinanet-resnet50-128")
-IMAGES = [np.random.default_rng(seed).integers(0, 256, (70, 100, 3), dtype=np.uint8) for seed in range(3)]
 
 
 @pytest.fixture(scope="module")
 def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("photos")
-    for number, image in enumerate(IMAGES):
-        Image.fromarray(image).save(folder / f"{number}.png")
-    return folder
+    return write_photos(tmp_path_factory.mktemp("photos"))
 
 
 @pytest.fixture

@@ -5,10 +5,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
-from PIL import Image
+from target_subject import IMAGES, TINY, write_photos
 
 from narrow_weights import write_narrow
 from paretodet.candidate import NetworkCandidate
@@ -25,17 +24,12 @@ from paretodet.opening import open_candidate
 
 pytestmark = pytest.mark.usefixtures("exports_here")
 
-TINY = "yolo_v3_tiny-96"
 RANGE = SizeRange(multiple=32, least=64, most=16384)
-IMAGES = [np.random.default_rng(seed).integers(0, 256, (70, 100, 3), dtype=np.uint8) for seed in range(3)]
 
 
 @pytest.fixture(scope="module")
 def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("photos")
-    for number, image in enumerate(IMAGES):
-        Image.fromarray(image).save(folder / f"{number}.png")
-    return folder
+    return write_photos(tmp_path_factory.mktemp("photos"))
 
 
 @pytest.fixture(scope="module")
