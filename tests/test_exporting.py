@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from target_subject import IMAGES, TINY, write_photos
 
 from narrow_weights import LABELS, write_narrow
 from paretodet import exporting
@@ -38,6 +37,7 @@ from paretodet.records.measurement import Measurement
 from paretodet.runtimes.eager import EagerSession
 from paretodet.transforms.resize_policy import Letterbox
 from paretodet.types import Detections
+from target_subject import IMAGES, TINY, write_photos
 
 pytestmark = pytest.mark.usefixtures("exports_here")
 

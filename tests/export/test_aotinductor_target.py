@@ -7,7 +7,6 @@ from zipfile import ZipFile
 
 import pytest
 import torch
-from target_subject import IMAGES, TWO_STAGES, write_photos
 
 from made_packages import ARTIFACT, write_package_bundle
 from narrow_weights import write_narrow
@@ -21,6 +20,7 @@ from paretodet.extras import MissingExtra
 from paretodet.opening import job, open_candidate
 from paretodet.runtimes import aotinductor
 from paretodet.sources.bundle import BundleFolder
+from target_subject import IMAGES, TWO_STAGES, write_photos
 
 PAGE = Path(__file__).parents[2] / "docs" / "deploy.md"
 

@@ -5,12 +5,12 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from target_subject import TINY, assert_proved_bundle, assert_two_stages_refused, write_photos
 
 from paretodet.errors import InputError
 from paretodet.export import executorch_target
 from paretodet.export.executorch_target import ExecuTorchTarget
 from paretodet.export.pte import XNNPACK, Executed
+from target_subject import TINY, assert_proved_bundle, assert_two_stages_refused, write_photos
 
 
 @pytest.fixture(scope="module")

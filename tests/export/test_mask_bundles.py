@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from target_subject import write_photos
 
 from narrow_weights import write_narrow
 from paretodet import exporting
@@ -14,6 +13,7 @@ from paretodet.detectors.families import spec
 from paretodet.evaluation.masks import Pasting
 from paretodet.export.proof import Pair, prove
 from paretodet.opening import open_candidate
+from target_subject import write_photos
 
 pytestmark = pytest.mark.usefixtures("exports_here")
 

@@ -8,7 +8,6 @@ from typing import Any, cast
 import numpy as np
 import pytest
 import torch
-from target_subject import IMAGES, TINY, write_photos
 
 from narrow_weights import LABELS, write_narrow
 from paretodet import exporting
@@ -25,6 +24,7 @@ from paretodet.export.torchscript import SHAPES
 from paretodet.exporting import write_bundle
 from paretodet.opening import open_candidate
 from paretodet.types import Detections
+from target_subject import IMAGES, TINY, write_photos
 
 pytestmark = pytest.mark.usefixtures("exports_here")
 

@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 import torch
-from target_subject import IMAGES, TINY, write_photos
 
 from narrow_weights import write_narrow
 from paretodet.candidate import NetworkCandidate
@@ -21,6 +20,7 @@ from paretodet.export.open_size import SizeRange, size_range
 from paretodet.export.proof import ParityError
 from paretodet.exporting import write_bundle
 from paretodet.opening import open_candidate
+from target_subject import IMAGES, TINY, write_photos
 
 pytestmark = pytest.mark.usefixtures("exports_here")
 

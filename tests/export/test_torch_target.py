@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from target_subject import TINY, assert_proved_bundle, assert_two_stages_refused, write_photos
 
 from narrow_weights import write_narrow
 from paretodet.bench.job import Job, Plan
@@ -22,6 +21,7 @@ from paretodet.export.torch_target import TorchTarget
 from paretodet.exporting import write_bundle
 from paretodet.opening import open_candidate
 from paretodet.profiling import profile
+from target_subject import TINY, assert_proved_bundle, assert_two_stages_refused, write_photos
 
 pytestmark = pytest.mark.usefixtures("exports_here")
 
