@@ -29,6 +29,7 @@ class AotInductor(GraphRuntime):
     """
 
     name: ClassVar[str] = "aotinductor"
+    build_s: ClassVar[float] = 60.0
     forms: ClassVar[tuple[str, ...]] = ("torch", "aotinductor-bundle")
     libraries: ClassVar[tuple[str, ...]] = ()
     precisions: ClassVar[tuple[str, ...]] = tuple(AOTINDUCTOR)

@@ -38,6 +38,7 @@ class Compiled(Runtime):
     """
 
     name: ClassVar[str] = "compiled"
+    build_s: ClassVar[float] = 40.0
     forms: ClassVar[tuple[str, ...]] = ("torch",)
     precisions: ClassVar[tuple[str, ...]] = tuple(PRECISIONS)
 

@@ -35,6 +35,7 @@ class ExecuTorch(PartsRuntime):
     """Float32 or int8. What XNNPACK cannot execute is left to ExecuTorch's portable kernels; the row says how much."""
 
     name: ClassVar[str] = "executorch"
+    build_s: ClassVar[float] = 40.0
     forms: ClassVar[tuple[str, ...]] = ("torch", "executorch-bundle")
     libraries: ClassVar[tuple[str, ...]] = ("executorch",)
     exporters: ClassVar[tuple[str, ...]] = ()

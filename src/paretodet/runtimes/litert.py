@@ -47,6 +47,7 @@ class LiteRt(PartsRuntime):
     """By the kernels that a phone's processor runs, in float32 or in int8."""
 
     name: ClassVar[str] = "litert"
+    build_s: ClassVar[float] = 40.0
     forms: ClassVar[tuple[str, ...]] = ("torch", "litert-bundle", "tflite")
     libraries: ClassVar[tuple[str, ...]] = ("ai_edge_litert",)
     exporters: ClassVar[tuple[str, ...]] = ("litert_torch",)

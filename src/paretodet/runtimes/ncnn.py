@@ -33,6 +33,7 @@ class Ncnn(PartsRuntime):
     """Float32. ncnn has no batches: their images and crops are computed one after the other."""
 
     name: ClassVar[str] = "ncnn"
+    build_s: ClassVar[float] = 15.0
     forms: ClassVar[tuple[str, ...]] = ("torch", "ncnn-bundle")
     libraries: ClassVar[tuple[str, ...]] = ("ncnn",)
     exporters: ClassVar[tuple[str, ...]] = ("pnnx",)

@@ -29,6 +29,7 @@ class OnnxRuntime(GraphRuntime):
     """Sequential execution without spinning, in float32 unless a file says otherwise."""
 
     name: ClassVar[str] = "onnxruntime"
+    build_s: ClassVar[float] = 8.0
     timed_forms: ClassVar[tuple[str, ...]] = GraphRuntime.forms
     libraries: ClassVar[tuple[str, ...]] = ("onnxruntime",)
     precisions: ClassVar[tuple[str, ...]] = ("fp32", "int8")

@@ -28,6 +28,7 @@ class OpenCv(PartsRuntime):
     """Its own kernels in float32. The number of threads is the process's: OpenCV has one pool."""
 
     name: ClassVar[str] = "opencv"
+    build_s: ClassVar[float] = 8.0
     timed_forms: ClassVar[tuple[str, ...]] = PartsRuntime.forms
     libraries: ClassVar[tuple[str, ...]] = ("cv2",)
     extras: ClassVar[str] = "onnx,video"

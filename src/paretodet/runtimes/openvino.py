@@ -41,6 +41,7 @@ class OpenVino(GraphRuntime):
     """One stream with the latency hint. The types of the graph decide the precision."""
 
     name: ClassVar[str] = "openvino"
+    build_s: ClassVar[float] = 10.0
     forms: ClassVar[tuple[str, ...]] = (*GraphRuntime.forms, "openvino", "openvino-bundle")
     libraries: ClassVar[tuple[str, ...]] = ("openvino",)
     precisions: ClassVar[tuple[str, ...]] = ("fp32", "bf16", "int8")

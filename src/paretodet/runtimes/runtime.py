@@ -57,6 +57,7 @@ class Runtime(ABC):
     exporters: ClassVar[tuple[str, ...]] = ()  # libraries that write its file of a detector of the catalogue
     precisions: ClassVar[tuple[str, ...]] = ("fp32",)
     quantizer: ClassVar[Quantizer | None] = None  # of runtimes that have int8
+    build_s: ClassVar[float] = 0.0  # a rough time to export and compile a network, until one was measured
     timed_forms: ClassVar[tuple[str, ...]] = ()  # whose sessions have `profile` (`bench.candidate.Profiled`)
     device: str = "cpu"
     precision: str = "fp32"

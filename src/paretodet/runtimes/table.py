@@ -1,23 +1,13 @@
-"""Every runtime. A new one is its file and its line here."""
+"""Every runtime, as listed in `names`, and the choice of one."""
 
 from dataclasses import replace
+from importlib import import_module
 
 from paretodet.config import CandidateConfig
 from paretodet.detectors.spec import DetectorSpec
 from paretodet.errors import InputError
-from paretodet.runtimes.aotinductor import AotInductor
-from paretodet.runtimes.compiled import Compiled
-from paretodet.runtimes.eager import Eager
-from paretodet.runtimes.executorch import ExecuTorch
-from paretodet.runtimes.litert import LiteRt
-from paretodet.runtimes.ncnn import Ncnn
-from paretodet.runtimes.onnxruntime import OnnxRuntime
-from paretodet.runtimes.opencv import OpenCv
-from paretodet.runtimes.openvino import OpenVino
+from paretodet.runtimes.names import CLASSES
 from paretodet.runtimes.runtime import Runtime
-from paretodet.runtimes.torch_program import TorchPrograms
-from paretodet.runtimes.web import Web
-from paretodet.runtimes.winograd import Winograd
 
 ARTICLES = {
     "torch": "a torch module",
@@ -33,19 +23,8 @@ ARTICLES = {
     "aotinductor-bundle": "a bundle with a package of AOTInductor",
     "torch-bundle": "a bundle with a program of torch",
 }
-RUNTIMES: tuple[type[Runtime], ...] = (
-    Eager,
-    Winograd,
-    Compiled,
-    AotInductor,
-    OnnxRuntime,
-    OpenVino,
-    OpenCv,
-    Ncnn,
-    LiteRt,
-    ExecuTorch,
-    TorchPrograms,
-    Web,
+RUNTIMES: tuple[type[Runtime], ...] = tuple(
+    getattr(import_module(f"paretodet.runtimes.{name.replace('-', '_')}"), kind) for name, kind in CLASSES.items()
 )
 
 

@@ -44,6 +44,7 @@ class Web(GraphRuntime):
     """WebAssembly with SIMD, in float32. It has threads because the page is isolated from other origins."""
 
     name: ClassVar[str] = "web"
+    build_s: ClassVar[float] = 20.0
     timed_forms: ClassVar[tuple[str, ...]] = GraphRuntime.forms
     libraries: ClassVar[tuple[str, ...]] = ()
 

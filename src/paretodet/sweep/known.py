@@ -20,6 +20,7 @@ from paretodet.frontier.features import Features, of_names
 from paretodet.frontier.values import FULL_PRECISION, MEASURED, Floats, noun
 from paretodet.records.measurement import Measurement, accuracy_of
 from paretodet.records.row_id import canonical, job_key
+from paretodet.runtimes.table import RUNTIMES
 from paretodet.sources.published import entries as entries_of_others
 from paretodet.sweep.estimates import with_estimated_ap
 from paretodet.sweep.grid import parsed
@@ -29,11 +30,10 @@ EXECUTION = (  # keys of a job that do not change the accuracy of a network, exc
     "runtime", "device", "precision", "calibration", "allow_fallback", "trust", "batch", "threads", "scored_on",
 )  # fmt: skip
 NAMED = ("architecture", "backbone")  # parts of names that the features have as words
-# A rough time of one measurement, which those that were made correct: its processes, their calls, and what is built.
+# A rough time of one measurement, which those that were made correct: its processes, their calls, the quantizer; and
+# what its runtime takes to build a network.
 PROCESSES_S = 6.0
 CALLS, MACS_PER_S = 20, 4e10
-BUILD_S = {"aotinductor": 60.0, "onnxruntime": 8.0, "openvino": 10.0, "opencv": 8.0, "ncnn": 15.0, "web": 20.0}
-COMPILE_S = {"compiled": 40.0, "litert": 40.0, "executorch": 40.0}
 QUANTIZE_S = 60.0
 
 
@@ -146,7 +146,9 @@ class ExpectedSeconds:
     def of(cls, rows: Sequence[Measurement]) -> "ExpectedSeconds":
         code: dict[tuple[str, str], int] = {}
         groups = [code.setdefault((row.runtime, row.precision), len(code)) for row in rows]
-        return cls(np.array([_rough_seconds(row) for row in rows]), np.array(groups, dtype=np.intp))
+        build = {kind.name: kind.build_s for kind in RUNTIMES}
+        rough = [_rough_seconds(row, build.get(row.runtime, 0.0)) for row in rows]
+        return cls(np.array(rough), np.array(groups, dtype=np.intp))
 
     def after(self, took: Mapping[int, float]) -> Floats:
         """[N] the times, corrected by those that measurements took, by index.
@@ -164,8 +166,7 @@ class ExpectedSeconds:
         return np.asarray(self.rough * np.exp(shared + (sums / (sizes + 1))[self.groups]))
 
 
-def _rough_seconds(row: Measurement) -> float:
-    build = BUILD_S.get(row.runtime, 0.0) + COMPILE_S.get(row.runtime, 0.0)
+def _rough_seconds(row: Measurement, build: float) -> float:
     work = (row.macs or 0) * row.batch / MACS_PER_S
     return PROCESSES_S + build + QUANTIZE_S * (row.precision == CALIBRATED) + CALLS * work
 
