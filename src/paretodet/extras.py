@@ -1,14 +1,17 @@
 """Optional libraries, and the sentence that says how to install one."""
 
+import re
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from functools import cache
-from importlib.metadata import packages_distributions, version
+from importlib.metadata import PackageNotFoundError, packages_distributions, requires, version
 from importlib.util import find_spec
 
 from paretodet.errors import ErrorId, WithId
 
+OURS = "paretodet"
+NAME, EXTRA = re.compile(r"[A-Za-z0-9._-]+"), re.compile(r"""extra == ['"]([^'"]+)['"]""")  # of a line of metadata
 UNKNOWN = "unknown"  # the version of a library that states none
 
 
@@ -27,6 +30,18 @@ def require(user: str, libraries: Mapping[str, str]) -> None:
     for library, extra in libraries.items():
         if find_spec(library) is None:
             raise MissingExtra(f"{user} needs {library}: pip install 'paretodet[{extra}]'")
+
+
+def requirements() -> Iterator[tuple[str, str]]:
+    """(name, extra) of the distributions that this package requires; the extra is "" for those that every install has.
+
+    None where this package runs without being installed.
+    """
+    with suppress(PackageNotFoundError):
+        for line in requires(OURS) or ():
+            name, extra = NAME.match(line), EXTRA.search(line)
+            if name and name[0] != OURS:
+                yield name[0], extra[1] if extra else ""
 
 
 def version_of(library: str) -> str:

@@ -2,13 +2,17 @@ import getpass
 import json
 import os
 import platform
+from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import pytest
 import torch
 
+from paretodet import extras
 from paretodet.bench import machine
 from paretodet.bench.machine import HARDWARE, cpu_model, driver, facts, fingerprint, versions, worker_environment
+from paretodet.runtimes.runtime import Runtime
+from paretodet.runtimes.table import RUNTIMES
 
 
 def test_fingerprint_depends_on_the_hardware_only() -> None:
@@ -80,3 +84,21 @@ def test_worker_environment_disables_spinning_and_sets_threads(threads: int) -> 
     assert environment["OMP_WAIT_POLICY"] == "PASSIVE"
     assert environment["KMP_BLOCKTIME"] == "0"
     assert {value for key, value in environment.items() if key.endswith("THREADS")} == {str(threads)}
+
+
+@pytest.mark.parametrize("kind", RUNTIMES, ids=lambda kind: kind.name)
+def test_the_versions_are_of_all_libraries_that_a_runtime_uses(kind: type[Runtime]) -> None:
+    quantizer = kind.quantizer.libraries if kind.quantizer else ()
+    providers, stated = packages_distributions(), {name.lower().replace("_", "-") for name in versions()}
+    for library in (*kind.libraries, *kind.exporters, *quantizer):
+        names = {name.lower().replace("_", "-") for name in providers.get(library, ())}
+        assert not names or names & stated, library
+
+
+def test_the_versions_are_not_of_what_only_reports_or_develops() -> None:
+    assert not {"rich", "typer", "sqlalchemy", "mlflow", "vl-convert-python", "pytest", "paretodet"} & versions().keys()
+
+
+def test_versions_are_known_where_the_package_is_not_installed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(extras, "OURS", "no-such-distribution")
+    assert versions().keys() == {"python", "torch", "numpy", "pillow"}

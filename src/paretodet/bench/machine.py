@@ -13,12 +13,11 @@ import psutil
 
 from paretodet.bench.cpu_usage import allowed_cores
 from paretodet.bench.quota import cpu_quota, memory_limit_mib
-from paretodet.extras import UNKNOWN, version_of
+from paretodet.extras import UNKNOWN, requirements, version_of
 
-LIBRARIES = (
-    "torch", "numpy", "onnxruntime", "onnx", "openvino", "transformers", "torchvision", "timm", "tensorrt",
-    "ai-edge-litert", "executorch", "opencv-python-headless", "pillow",
-)  # fmt: skip
+ALWAYS = ("torch", "numpy", "pillow")  # required by all, and part of every measurement
+# Extras without part in one, or whose libraries are those of others; any other library may change what is measured.
+BESIDE = ("", "all", "dev", "docs", "mlflow", "photographs", "postgresql", "ray", "report", "wandb")
 LABEL = "PARETODET_MACHINE"  # environment variable: what the user calls this machine
 HARDWARE = ("cpu", "cores_physical", "cores_logical", "cores_allowed", "memory_gib", "system", "architecture", "gpus")
 
@@ -68,10 +67,14 @@ def fingerprint(facts: dict[str, Any]) -> str:
     return hashlib.sha256(json.dumps(stable, sort_keys=True).encode()).hexdigest()[:12]
 
 
-def versions(libraries: Sequence[str] = LIBRARIES) -> dict[str, str]:
-    """The versions of Python and of the installed ones of `libraries`."""
-    found = {name: version_of(name) for name in libraries}
+def versions(libraries: Sequence[str] | None = None) -> dict[str, str]:
+    """The versions of Python and of the installed ones of `libraries`; None: of all that measurements depend on."""
+    found = {name: version_of(name) for name in (_measured_with() if libraries is None else libraries)}
     return {"python": platform.python_version()} | {name: each for name, each in found.items() if each != UNKNOWN}
+
+
+def _measured_with() -> tuple[str, ...]:
+    return (*ALWAYS, *sorted({name for name, extra in requirements() if extra not in BESIDE}))
 
 
 def cpu_model(info: Path = Path("/proc/cpuinfo")) -> str | None:

@@ -7,8 +7,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from paretodet.bench.machine import LIBRARIES, facts, versions
+from paretodet.bench.machine import facts, versions
 from paretodet.errors import InputError
+from paretodet.extras import requirements
 from paretodet.records.measurement import Measurement
 from paretodet.report.formats import plural
 from paretodet.report.scrub import Scrub, scrubbed
@@ -18,13 +19,12 @@ from paretodet.writing import write_text
 MARK = "paretodet_bugreport"  # the first key of the file
 FORMAT = 1
 VERSION = re.compile(r"\d+(\.\d+)*([.+-]?[a-z]+\d*)*")
-TOOLS = ("altair", "hotcoco", "jinja2", "psutil", "rich", "safetensors", "sqlalchemy", "typer", "vl-convert-python")
 
 
 def bug_report(read: Callable[[], Sequence[Measurement]], *, scrub: Scrub, selftest: bool = False) -> dict[str, Any]:
     """Versions, machine, self-test and the full rows that `read` returns, or its error, as JSON; all scrubbed."""
     report: dict[str, Any] = {MARK: FORMAT, "at": datetime.now(UTC).isoformat(timespec="seconds")}
-    report |= {"paretodet": __version__, "versions": versions((*LIBRARIES, *TOOLS)), "machine": facts()}
+    report |= {"paretodet": __version__, "versions": versions(_required()), "machine": facts()}
     rows: Sequence[Measurement] = ()
     try:
         rows = read()
@@ -32,6 +32,10 @@ def bug_report(read: Callable[[], Sequence[Measurement]], *, scrub: Scrub, selft
         report["store"] = scrub(str(error))
     report["selftest"] = scrubbed(_tested() if selftest else _resolution(rows), scrub)
     return report | {"rows": [_row(row, scrub) for row in rows]}
+
+
+def _required() -> list[str]:
+    return sorted({name for name, _ in requirements()})
 
 
 def write_bug_report(report: Mapping[str, Any], path: Path) -> Path:
