@@ -19,7 +19,6 @@ from paretodet.frontier.row_labels import differing_execution, row_labels
 from paretodet.frontier.searched import Configuration, SearchResult, by_label
 from paretodet.frontier.values import (
     COSTS,
-    GAINS,
     MIXED,
     accuracy_groups,
     check_field,
@@ -31,7 +30,7 @@ from paretodet.frontier.values import (
 )
 from paretodet.measuring import ImageFiles, Subject, set_up, several
 from paretodet.opening import job
-from paretodet.records.measurement import Measurement, accuracy_of
+from paretodet.records.measurement import GAINS, Measurement, accuracy_of
 from paretodet.records.row_id import job_key
 from paretodet.records.store import DEFAULT, Store
 from paretodet.sources.table import check, resolved

@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 from paretodet.frontier.values import (
     COSTS,
     COUNTS,
-    GAINS,
     JOB,
     Value,
     accuracy_groups,
@@ -22,7 +21,7 @@ from paretodet.frontier.values import (
     rounded_limit,
     value,
 )
-from paretodet.records.measurement import Measurement
+from paretodet.records.measurement import GAINS, Measurement
 
 
 def row(**values: Any) -> Measurement:

@@ -7,8 +7,8 @@ import pytest
 
 from paretodet.frontier.pareto import Frontier, pareto_frontier
 from paretodet.frontier.row_labels import row_labels
-from paretodet.frontier.values import COSTS, GAINS, JOB, noun
-from paretodet.records.measurement import Measurement
+from paretodet.frontier.values import COSTS, JOB, noun
+from paretodet.records.measurement import GAINS, Measurement
 from paretodet.report import frontier_wording
 from paretodet.report.formats import field_title
 from paretodet.report.tables import frontier_table

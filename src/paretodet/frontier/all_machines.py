@@ -11,8 +11,8 @@ from paretodet.frontier.participation import left_out_notes, remeasure_command, 
 from paretodet.frontier.probability import fit_probability
 from paretodet.frontier.ranked import Indices, RankedRows
 from paretodet.frontier.row_labels import row_labels
-from paretodet.frontier.values import GAINS, Floats, Mask, columns, comparable_group, estimated_accuracy, matches
-from paretodet.records.measurement import USABLE, VALIDITY, Measurement
+from paretodet.frontier.values import Floats, Mask, columns, comparable_group, estimated_accuracy, matches
+from paretodet.records.measurement import GAINS, USABLE, VALIDITY, Measurement
 from paretodet.records.rows import Rows, encode
 
 SAME = (

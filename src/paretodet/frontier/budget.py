@@ -7,8 +7,8 @@ from typing import Any
 
 from paretodet.errors import InputError
 from paretodet.frontier.probability import MAXIMUM, MINIMUM, Limit
-from paretodet.frontier.values import GAINS, check_field
-from paretodet.records.measurement import Measurement
+from paretodet.frontier.values import check_field
+from paretodet.records.measurement import GAINS, Measurement
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -5,9 +5,9 @@ from collections.abc import Callable, Iterator, Sequence
 from paretodet.frontier.budget import Breach, Budget, NextStep, Recommendation
 from paretodet.frontier.probability import MAXIMUM
 from paretodet.frontier.ranked import RankedRows
-from paretodet.frontier.values import GAINS, amount, noun, rounded_limit, value
+from paretodet.frontier.values import amount, noun, rounded_limit, value
 from paretodet.records.estimate import estimate_of
-from paretodet.records.measurement import Measurement
+from paretodet.records.measurement import GAINS, Measurement
 
 CERTAIN = 0.99  # a probability below this is stated
 POSSIBLE = 0.05  # from here on, the sentences mention that a row whose point does not fit may fit

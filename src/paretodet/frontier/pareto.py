@@ -23,7 +23,6 @@ from paretodet.frontier.participation import (
 from paretodet.frontier.shared_errors import SharedErrors, is_slower_twin, shared_errors
 from paretodet.frontier.values import (
     COSTS,
-    GAINS,
     Columns,
     ComparableRows,
     Mask,
@@ -37,7 +36,7 @@ from paretodet.frontier.values import (
     noun,
     of_group,
 )
-from paretodet.records.measurement import Measurement
+from paretodet.records.measurement import GAINS, Measurement
 from paretodet.records.rows import Rows
 
 Indices = NDArray[np.intp]

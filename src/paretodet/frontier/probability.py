@@ -12,7 +12,8 @@ from typing import NamedTuple
 import numpy as np
 
 from paretodet.frontier.shared_errors import Indices, SharedErrors
-from paretodet.frontier.values import GAINS, Columns, Floats, Mask, is_time
+from paretodet.frontier.values import Columns, Floats, Mask, is_time
+from paretodet.records.measurement import GAINS
 from paretodet.records.statistics import NORMAL_975
 
 MAX_DRAWS = 1000

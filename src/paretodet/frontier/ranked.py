@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from paretodet.frontier.probability import MAXIMUM, Limit
 from paretodet.frontier.row_labels import row_labels
 from paretodet.frontier.shared_errors import SharedErrors, shared_errors
-from paretodet.frontier.values import GAINS, Columns, Floats, Mask, columns
-from paretodet.records.measurement import Measurement
+from paretodet.frontier.values import Columns, Floats, Mask, columns
+from paretodet.records.measurement import GAINS, Measurement
 from paretodet.records.rows import Rows
 
 Indices = NDArray[np.intp]

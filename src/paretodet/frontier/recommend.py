@@ -21,7 +21,6 @@ from paretodet.frontier.participation import (
 from paretodet.frontier.probability import best_probability, fit_probability, time_fit_probability
 from paretodet.frontier.ranked import Indices, LimitCheck, RankedRows
 from paretodet.frontier.values import (
-    GAINS,
     ComparableRows,
     Floats,
     columns,
@@ -32,7 +31,7 @@ from paretodet.frontier.values import (
     noun,
     of_group,
 )
-from paretodet.records.measurement import Measurement
+from paretodet.records.measurement import GAINS, Measurement
 from paretodet.records.rows import Rows
 
 __all__ = ["Breach", "Budget", "Chooser", "NextStep", "Recommendation", "Relaxation", "recommend"]

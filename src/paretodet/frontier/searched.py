@@ -12,9 +12,9 @@ from paretodet.frontier.dominance import SURE
 from paretodet.frontier.features import Features
 from paretodet.frontier.predict import NORMAL_95
 from paretodet.frontier.search import Space, Standing, standing
-from paretodet.frontier.values import GAINS, Columns, Floats, Mask, Value, columns
+from paretodet.frontier.values import Columns, Floats, Mask, Value, columns
 from paretodet.records.estimate import estimate_of
-from paretodet.records.measurement import Measurement
+from paretodet.records.measurement import GAINS, Measurement
 from paretodet.records.statistics import NORMAL_975
 
 

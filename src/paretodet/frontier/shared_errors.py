@@ -15,8 +15,9 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from paretodet.frontier.values import GAINS, Columns, Floats, Mask, is_estimated
+from paretodet.frontier.values import Columns, Floats, Mask, is_estimated
 from paretodet.records.estimate import FIELD as ESTIMATE
+from paretodet.records.measurement import GAINS
 from paretodet.records.rows import Rows, encode
 
 Codes = NDArray[np.int64]

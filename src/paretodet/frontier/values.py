@@ -12,37 +12,14 @@ from numpy.typing import NDArray
 
 from paretodet.errors import InputError
 from paretodet.records.estimate import FIELD as ESTIMATE
-from paretodet.records.measurement import USABLE, Measurement
+from paretodet.records.measurement import COST_FIELDS, GAINS, USABLE, Measurement
 from paretodet.records.rows import Rows
 
-COSTS = (
-    "latency_ms_p50",
-    "latency_ms_p90",
-    "latency_ms_p95",
-    "latency_ms_p99",
-    "prepare_ms",
-    "total_ms",
-    "load_ms",
-    "first_ms",
-    "energy_j",
-    "memory_load_mib",
-    "memory_infer_mib",
-    "memory_device_mib",
-    "memory_allocated_mib",
-    "memory_reserved_mib",
-    "activations_mib",
-    "parameters",
-    "buffers",
-    "macs",
-    "macs_other",
-    "flops",
-    "job_ms",
-)
 COUNTS = ("parameters", "buffers")
 JOB = "job_ms"  # of a short-lived process: loading, the first call and one more; "job_ms:20" has twenty more calls
+COSTS = (*COST_FIELDS, JOB)
 # Times that drift and other processes change: their intervals are widened by `disturbed_pct`.
 TIMES = (*(name for name in COSTS if name.startswith("latency_ms")), "total_ms", JOB)
-GAINS = ("ap", "ap50", "mask_ap", "mask_ap50")
 MIXED_AP = 0.5  # AP by which the same detector may differ between two splits
 FULL_PRECISION = ("fp32", "file")  # "file": the one that the weights of a file have
 MEASURED = "measured"

@@ -127,9 +127,16 @@ class Measurement:
 
 
 FIELDS = frozenset(field.name for field in fields(Measurement))
+# Fields that can be compared: what one pays, and what one gets for it, in percent: `evaluation.coco.Scores` of boxes
+# and, as `mask_…`, of masks.
+COST_FIELDS = (
+    "latency_ms_p50", "latency_ms_p90", "latency_ms_p95", "latency_ms_p99", "prepare_ms", "total_ms", "load_ms",
+    "first_ms", "energy_j", "memory_load_mib", "memory_infer_mib", "memory_device_mib", "memory_allocated_mib",
+    "memory_reserved_mib", "activations_mib", "parameters", "buffers", "macs", "macs_other", "flops",
+)  # fmt: skip
+GAINS = ("ap", "ap50", "mask_ap", "mask_ap50")
 ACCURACY = (
-    "ap", "ap50", "mask_ap", "mask_ap50", "ap_split", "ap_source", "ap_rounding", "ap_measured",
-    "published_ap", "published_ap50", "published_split",
+    *GAINS, "ap_split", "ap_source", "ap_rounding", "ap_measured", "published_ap", "published_ap50", "published_split",
 )  # fmt: skip
 
 

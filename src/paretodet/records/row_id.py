@@ -12,13 +12,12 @@ from types import NoneType, UnionType
 from typing import Any, get_args, get_origin, get_type_hints
 
 from paretodet.errors import InputError
-from paretodet.records.measurement import VALIDITY, Measurement
+from paretodet.records.measurement import GAINS, VALIDITY, Measurement
 
 TYPES = get_type_hints(Measurement)
 REQUIRED = ("id", "run", "at", "name")
 DEFAULTS: dict[str, Any] = json.loads(json.dumps(Measurement(id="", run="", at="", name="").to_json()))
 LARGEST = sys.float_info.max
-PERCENT = ("ap", "ap50", "mask_ap", "mask_ap50")
 
 
 def canonical(value: Any) -> str:
@@ -126,7 +125,7 @@ def _check_value(row: Mapping[str, Any], name: str) -> None:
             raise _invalid(row, name, "it must be a finite number")
         if value < 0:
             raise _invalid(row, name, "it must not be negative")
-        if name in PERCENT and value > 100:
+        if name in GAINS and value > 100:
             raise _invalid(row, name, "it must be at most 100 (percent)")
 
 

@@ -8,8 +8,9 @@ from rich.text import Text
 
 from paretodet.frontier.all_machines import AllMachinesAnswer, OnAllMachines
 from paretodet.frontier.explanation import CERTAIN, limits_text, probability_text
-from paretodet.frontier.values import GAINS, amount, noun
+from paretodet.frontier.values import amount, noun
 from paretodet.records.location import is_url
+from paretodet.records.measurement import GAINS
 from paretodet.report.formats import few, field_text, plain, plural
 
 MAX_SHOWN = 10  # candidates

@@ -5,10 +5,10 @@ import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from paretodet.frontier.values import GAINS, amount, noun, outward, value
+from paretodet.frontier.values import amount, noun, outward, value
 from paretodet.records.disturbance import cause
 from paretodet.records.estimate import ApEstimate, estimate_of
-from paretodet.records.measurement import USABLE, Measurement
+from paretodet.records.measurement import GAINS, USABLE, Measurement
 
 UNKNOWN = "–"
 NAMED = 6  # names that a sentence lists

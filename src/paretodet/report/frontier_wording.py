@@ -5,9 +5,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from paretodet.frontier.pareto import Frontier, Member
-from paretodet.frontier.values import GAINS, noun, value
+from paretodet.frontier.values import noun, value
 from paretodet.records.estimate import estimate_of
-from paretodet.records.measurement import Measurement
+from paretodet.records.measurement import GAINS, Measurement
 from paretodet.report.formats import few, field_text, field_title, latency, listed, probability
 from paretodet.report.wording import validity_counts
 

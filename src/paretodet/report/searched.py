@@ -11,8 +11,8 @@ from rich.text import Text
 from paretodet.frontier.dominance import SURE
 from paretodet.frontier.row_labels import differing_execution, row_labels
 from paretodet.frontier.searched import SearchResult
-from paretodet.frontier.values import GAINS, Value, amount, noun
-from paretodet.records.measurement import USABLE
+from paretodet.frontier.values import Value, amount, noun
+from paretodet.records.measurement import GAINS, USABLE
 from paretodet.report.formats import UNKNOWN, accuracy, few, listed, plain, plural, probability, significant
 
 MAX_CANDIDATES = 12  # configurations without a measurement that the table lists

@@ -10,8 +10,8 @@ from rich.text import Text
 from paretodet.errors import InputError
 from paretodet.frontier.pareto import Frontier, pareto_frontier
 from paretodet.frontier.row_labels import differing_execution, row_labels
-from paretodet.frontier.values import GAINS, value
-from paretodet.records.measurement import Measurement
+from paretodet.frontier.values import value
+from paretodet.records.measurement import GAINS, Measurement
 from paretodet.report import frontier_wording, wording
 from paretodet.report.drawing import DrawingStyle, titled
 from paretodet.report.formats import (

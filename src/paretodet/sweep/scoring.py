@@ -4,11 +4,11 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from paretodet.bench.accuracy import CocoResults, collect_results, score_results
+from paretodet.bench.accuracy import Accuracy, CocoResults, collect_results, score_results
 from paretodet.bench.job import Job, Plan, Progress, ProgressReporter
 from paretodet.bench.process import Worker, WorkerError
 from paretodet.evaluation.ground_truth import GroundTruth
-from paretodet.records.measurement import published_fields
+from paretodet.records.measurement import GAINS, published_fields
 
 
 def mark_scored(job: Job, labels: GroundTruth) -> Job:
@@ -24,9 +24,9 @@ def score_job(
     on_progress: Callable[[Progress], None] = lambda progress: None,
     notify: Callable[[str], None] = lambda message: None,
 ) -> Job:
-    """The job with `ap` and `ap50` measured in a fresh process, next to the `published` accuracy fields of a row.
+    """The job with all GAINS measured in a fresh process, next to the `published` accuracy fields of a row.
 
-    `mask_ap` and `mask_ap50` are measured if the candidate predicts masks and the labels contain some. The split is
+    Those of masks are measured if the candidate predicts masks and the labels contain some. The split is
     the name of the labels and the first 8 digits of their SHA-256. If the candidate fails, the job has no accuracy,
     and `notify` receives the reason.
     """
@@ -39,15 +39,19 @@ def score_job(
         return replace(mark_scored(job, labels), about=about | {"ap_source": f"not measured: {error}"})
     skipped = f", {len(accuracy.skipped)} unreadable or of another size left out" if accuracy.skipped else ""
     about |= {
-        "ap": accuracy.boxes.ap,
-        "ap50": accuracy.boxes.ap50,
-        "mask_ap": accuracy.masks and accuracy.masks.ap,
-        "mask_ap50": accuracy.masks and accuracy.masks.ap50,
+        **{gain: _gain(accuracy, gain) for gain in GAINS},
         "ap_measured": True,
         "ap_split": _split(labels),
         "ap_source": f"measured here on {accuracy.images} images{skipped}",
     }
     return replace(mark_scored(job, labels), about=about)
+
+
+def _gain(accuracy: Accuracy, name: str) -> float | None:
+    """The score of a row's field: of masks for `mask_ap`, None without any."""
+    of_masks = name.removeprefix("mask_")
+    scores = accuracy.boxes if of_masks == name else accuracy.masks
+    return getattr(scores, of_masks) if scores else None
 
 
 def _split(labels: GroundTruth) -> str:

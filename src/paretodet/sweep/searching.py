@@ -16,8 +16,8 @@ from paretodet.config import CandidateConfig
 from paretodet.errors import InputError, words
 from paretodet.frontier.search import assumed, choose, standing
 from paretodet.frontier.searched import Configuration, SearchResult
-from paretodet.frontier.values import GAINS, Columns, columns, matches
-from paretodet.records.measurement import Measurement
+from paretodet.frontier.values import Columns, columns, matches
+from paretodet.records.measurement import GAINS, Measurement
 from paretodet.records.row_id import job_key, row_text, validated, with_id
 from paretodet.records.store import Store
 from paretodet.sweep.known import ExpectedSeconds
