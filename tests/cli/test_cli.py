@@ -21,6 +21,7 @@ from paretodet import default_weights
 from paretodet.bench.job import Job, Plan
 from paretodet.cli import (
     app,
+    candidate_options,
     label_options,
     main,
     measuring_options,
@@ -30,7 +31,6 @@ from paretodet.cli import (
     training_options,
     weights_options,
 )
-from paretodet.cli.candidate import OPTIONS
 from paretodet.loader.shapes import Shapes
 from paretodet.records.columns import LONG_FIELDS
 from paretodet.records.measurement import Measurement
@@ -788,10 +788,17 @@ def test_a_bug_is_not_shown_as_bad_input(run: Run, monkeypatch: pytest.MonkeyPat
 
 
 def test_every_option_is_one_of_the_shared_ones_under_one_name() -> None:
-    modules = (options, label_options, measuring_options, place_options, training_options, weights_options)
+    modules = (
+        options,
+        candidate_options,
+        label_options,
+        measuring_options,
+        place_options,
+        training_options,
+        weights_options,
+    )
     every = {name: hint for module in modules for name, hint in vars(module).items()}
     shared = {name: hint for name, hint in every.items() if typing.get_origin(hint) is typing.Annotated}
-    shared |= {f"candidate.{name}": hint for name, hint in OPTIONS.items() if hint not in shared.values()}
     flags: dict[str, set[str]] = {}
     for command in app.registered_commands:
         assert command.callback is not None

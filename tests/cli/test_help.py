@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from paretodet.cli.candidate import OPTIONS
+from paretodet.cli.candidate_options import CANDIDATE
 from paretodet.cli.output import flag
 from paretodet.cli.places import OF_FILES
 from paretodet.export.table import TARGETS
@@ -86,7 +86,7 @@ def test_the_help_of_a_choice_names_every_value(option: str, values: set[str]) -
 
 
 @pytest.mark.parametrize(
-    ("command", "parameter"), [each for each in PARAMETERS if each.values[1].name in {*OPTIONS, *OF_FILES}]
+    ("command", "parameter"), [each for each in PARAMETERS if each.values[1].name in {*CANDIDATE, *OF_FILES}]
 )
 def test_an_option_is_typed_as_messages_name_its_field(command: Any, parameter: Any) -> None:
     assert flag(parameter.name) in shown(parameter)

@@ -1,11 +1,11 @@
-"""The options of a candidate, one list for every command that opens one."""
+"""The options of a candidate for every command that opens one."""
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from functools import wraps
 from typing import TYPE_CHECKING, Any
 
-from paretodet.cli import options
+from paretodet.cli.candidate_options import CANDIDATE
 from paretodet.cli.output import data_only, note
 from paretodet.cli.progress import ProgressBar
 from paretodet.reports import listening
@@ -14,39 +14,24 @@ if TYPE_CHECKING:
     from paretodet.bench.candidate import Candidate
     from paretodet.config import CandidateConfig
 
-OPTIONS: dict[str, Any] = {  # by field of CandidateConfig; `classes` is a file of the field `labels`
-    "weights": options.Weights,
-    "runtime": options.Runtime,
-    "device": options.Device,
-    "precision": options.Precision,
-    "calibration": options.Calibration,
-    "allow_fallback": options.AllowFallback,
-    "score": options.Score,
-    "nms": options.Nms,
-    "fit": options.Fit,
-    "sampling": options.Sampling,
-    "classes": options.Classes,
-    "layout": options.Layout,
-    "trust": options.Trust,
-}
-Given = dict[str, Any]  # the values of OPTIONS by name, None if not given
+Given = dict[str, Any]  # the values of CANDIDATE by name, None if not given
 Command = Callable[..., None]
 
 
-def with_candidate_options(**changed: Any) -> Callable[[Command], Command]:
-    """A decorator that replaces a command's parameter `given` by OPTIONS, and passes their values in it; what a
+def with_candidate_options(only: Collection[str] = tuple(CANDIDATE), **changed: Any) -> Callable[[Command], Command]:
+    """A decorator that replaces a command's parameter `given` by CANDIDATE, and passes their values in it; what a
     candidate prints meanwhile is not among the data that the command prints.
 
-    An option that is a parameter of the command is left out. `changed` are annotations in place of those in OPTIONS;
-    None leaves an option out.
+    An option that is a parameter of the command is left out, or that is not in `only`. `changed` are annotations in
+    place of those in CANDIDATE; None leaves an option out.
     """
 
     def decorate(command: Command) -> Command:
         parameters = inspect.signature(command).parameters
         added = [
             inspect.Parameter(name, inspect.Parameter.POSITIONAL_OR_KEYWORD, default=None, annotation=annotation)
-            for name, annotation in (OPTIONS | changed).items()
-            if name not in parameters and annotation is not None
+            for name, annotation in (CANDIDATE | changed).items()
+            if name in only and name not in parameters and annotation is not None
         ]
 
         @wraps(command)

@@ -4,7 +4,7 @@ from dataclasses import asdict, replace
 
 import typer
 
-from paretodet.cli import options
+from paretodet.cli import candidate_options, options
 from paretodet.cli.output import note, print_json, show
 from paretodet.cli.progress import ProgressBar
 from paretodet.errors import InputError
@@ -12,10 +12,10 @@ from paretodet.errors import InputError
 
 def reproduce(
     row: options.Row,
-    weights: options.RowWeights = None,
-    calibration: options.RowCalibration = None,
+    weights: candidate_options.RowWeights = None,
+    calibration: candidate_options.RowCalibration = None,
     images: options.Images = None,
-    trust: options.Trust = None,
+    trust: candidate_options.Trust = None,
     store: options.Store = options.DEFAULT_STORE,
     json: options.Json = False,
 ) -> None:

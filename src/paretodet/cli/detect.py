@@ -4,7 +4,7 @@ from json import dumps
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from paretodet.cli import options
+from paretodet.cli import candidate_options, options
 from paretodet.cli.candidate import Given, config, opened, with_candidate_options
 from paretodet.cli.output import note, note_all, note_next, print_json, show
 from paretodet.cli.progress import ProgressBar
@@ -16,12 +16,12 @@ if TYPE_CHECKING:
 OUT = Path("detections")
 
 
-@with_candidate_options(weights=options.RequiredWeights)
+@with_candidate_options(weights=candidate_options.RequiredWeights)
 def detect(
     name: options.Name,
     given: Given,
     images: options.Media = None,
-    untrained: options.Untrained = False,
+    untrained: candidate_options.Untrained = False,
     data: options.DetectData = None,
     data_split: options.DataSplit = None,
     out: options.DrawnOut = None,

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from paretodet.cli import options
+from paretodet.cli import candidate_options, options
 from paretodet.cli.candidate import Given, config, opened, with_candidate_options
 from paretodet.cli.output import flag, note, note_all, note_next, print_json, show
 from paretodet.cli.progress import ProgressBar
@@ -12,14 +12,19 @@ from paretodet.errors import InputError
 if TYPE_CHECKING:
     from paretodet.scoring import Evaluation
 
+# Options that are not recorded with a result: what the detector states itself, and how it is executed.
+STATED = (
+    "weights", "classes", "trust", "runtime", "device", "precision", "calibration", "allow_fallback",
+)  # fmt: skip
 
-@with_candidate_options(weights=options.RequiredWeights)
+
+@with_candidate_options(weights=candidate_options.RequiredWeights)
 def evaluate(
     data: options.Data,
     given: Given,
     name: options.EvaluatedName = None,
     results: options.Results = None,
-    untrained: options.Untrained = False,
+    untrained: candidate_options.Untrained = False,
     image_root: options.ImageRoot = None,
     data_split: options.DataSplit = None,
     results_out: options.ResultsOut = None,
@@ -88,16 +93,11 @@ def _run(
     require_weights(check(name), given["weights"], insisted=untrained)
     chosen = config(name, given)
     candidate, names = opened(chosen), chosen.labels
-    thresholds: dict[str, Any] = {
-        "score": chosen.score,
-        "nms": chosen.nms,
-        "fit": chosen.fit,
-        "sampling": chosen.sampling,
-    }
-    thresholds |= {"layout": to_data(chosen.layout)} if chosen.layout else {}
+    recorded: dict[str, Any] = {option: getattr(chosen, option) for option in given if option not in STATED}
+    recorded |= {"layout": to_data(chosen.layout) if chosen.layout else None}
     with ProgressBar() as bar:
         return evaluate_candidate(
-            candidate, data, image_root, names=names, options=thresholds, **scoring, on_progress=bar
+            candidate, data, image_root, names=names, options=recorded, **scoring, on_progress=bar
         )
 
 

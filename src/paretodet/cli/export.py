@@ -5,7 +5,7 @@ from typing import Any
 
 import typer
 
-from paretodet.cli import options, parsing
+from paretodet.cli import candidate_options, options, parsing
 from paretodet.cli.candidate import Given, config_fields, with_candidate_options
 from paretodet.cli.output import note, note_all, note_next, print_json, show
 from paretodet.cli.progress import ProgressBar
@@ -17,7 +17,7 @@ def export(
     out: options.Out,
     given: Given,
     to: options.To = "onnx",
-    size: options.Sizes = None,
+    size: candidate_options.Sizes = None,
     batch: options.ExportBatch = "1",
     images: options.Images = None,
     data: options.ExportData = None,

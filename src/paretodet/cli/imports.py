@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from paretodet.cli import options, weights_options
+from paretodet.cli import candidate_options, options, weights_options
 from paretodet.cli.output import note_all, note_next, print_json, show
 
 if TYPE_CHECKING:
@@ -14,10 +14,10 @@ def import_(
     as_: weights_options.CatalogueName,
     out: options.Out,
     format: weights_options.WeightsFormat = None,
-    classes: options.Classes = None,
-    fit: options.Fit = None,
-    score: options.Score = None,
-    nms: options.Nms = None,
+    classes: candidate_options.Classes = None,
+    fit: candidate_options.Fit = None,
+    score: candidate_options.Score = None,
+    nms: candidate_options.Nms = None,
     norm_eps: weights_options.NormEps = None,
     license: weights_options.License = None,
     ap: weights_options.Ap = None,

@@ -9,9 +9,7 @@ from paretodet.cli.candidate import Given, config, with_candidate_options
 from paretodet.cli.output import note, note_next, print_json, print_text
 
 
-@with_candidate_options(
-    weights=None, precision=None, calibration=None, allow_fallback=None, score=None, nms=None, fit=None, sampling=None
-)
+@with_candidate_options(only=("runtime", "device", "classes", "layout", "trust"))
 def inspect(
     name: options.OnnxName,
     given: Given,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from paretodet.cli import measuring_options, options, parsing, place_options
+from paretodet.cli import candidate_options, measuring_options, options, parsing, place_options
 from paretodet.cli.candidate import Given, config_fields, with_candidate_options
 from paretodet.cli.frontier import note_question, note_remeasure, remeasure_command
 from paretodet.cli.output import note, note_all, print_json, show
@@ -26,13 +26,13 @@ def measure(
     given: Given,
     names: options.Names = None,
     all_: measuring_options.All = False,
-    size: options.Sizes = None,
-    proposals: options.Proposals = None,
-    score: options.Scores = None,
-    runtime: options.Runtime = None,
-    precision: options.Precision = None,
-    batch: options.Batch = 1,
-    threads: options.Threads = None,
+    size: candidate_options.Sizes = None,
+    proposals: candidate_options.Proposals = None,
+    score: candidate_options.Scores = None,
+    runtime: candidate_options.Runtime = None,
+    precision: candidate_options.Precision = None,
+    batch: candidate_options.Batch = 1,
+    threads: candidate_options.Threads = None,
     images: options.Images = None,
     data: options.MeasureData = None,
     data_split: options.DataSplit = None,

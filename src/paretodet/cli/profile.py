@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from paretodet.cli import options
+from paretodet.cli import candidate_options, options
 from paretodet.cli.candidate import Given, config, with_candidate_options
 from paretodet.cli.output import note, note_next, print_json, show
 from paretodet.cli.progress import ProgressBar
@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 def profile(
     name: options.Name,
     given: Given,
-    batch: options.Batch = 1,
-    threads: options.Threads = None,
+    batch: candidate_options.Batch = 1,
+    threads: candidate_options.Threads = None,
     images: options.Images = None,
     top: options.Top = 15,
     plot: options.Plot = None,

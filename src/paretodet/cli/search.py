@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from paretodet.cli import measuring_options, options, parsing, place_options
+from paretodet.cli import candidate_options, measuring_options, options, parsing, place_options
 from paretodet.cli.candidate import Given, config_fields, with_candidate_options
 from paretodet.cli.frontier import note_question
 from paretodet.cli.measure import check_outputs
@@ -27,13 +27,13 @@ def search(
     calls: options.Calls = None,
     split: options.Split = options.SPLIT,
     estimates: options.Estimates = False,
-    size: options.Sizes = None,
-    proposals: options.Proposals = None,
-    score: options.Scores = None,
-    runtime: options.SearchedRuntime = None,
-    precision: options.SearchedPrecision = None,
-    batch: options.Batch = 1,
-    threads: options.Threads = None,
+    size: candidate_options.Sizes = None,
+    proposals: candidate_options.Proposals = None,
+    score: candidate_options.Scores = None,
+    runtime: candidate_options.SearchedRuntime = None,
+    precision: candidate_options.SearchedPrecision = None,
+    batch: candidate_options.Batch = 1,
+    threads: candidate_options.Threads = None,
     images: options.Images = None,
     patience: measuring_options.Patience = None,
     store: options.Store = options.DEFAULT_STORE,

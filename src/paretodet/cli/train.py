@@ -7,7 +7,7 @@ from pathlib import Path
 from shlex import quote
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from paretodet.cli import options, training_options
+from paretodet.cli import candidate_options, options, training_options
 from paretodet.cli.output import note, note_next, print_json, show
 from paretodet.cli.training import TrainingBar
 
@@ -30,9 +30,9 @@ def train(
     learning_rate: training_options.LearningRate = None,
     precision: training_options.TrainPrecision = None,
     seed: options.Seed = 0,
-    weights: options.Weights = None,
+    weights: candidate_options.Weights = None,
     width: training_options.Width = 1.0,
-    device: options.Device = None,
+    device: candidate_options.Device = None,
     workers: training_options.Workers = 0,
     every: training_options.Every = None,
     compiled: training_options.Compiled = False,

@@ -5,14 +5,16 @@ from typing import Annotated
 
 from typer import Argument, Option
 
-from paretodet.cli import options
+from paretodet.cli import candidate_options, options
 
 TrainName = Annotated[
     str, Argument(metavar="NAME", help="Catalogue name, or a name of the same form at another size or stride.")
 ]
 TrainOut = Annotated[Path | None, Option("--out", help=options.OUT, show_default="runs/NAME")]
-TrainPrecision = Annotated[str | None, Option("--precision", help=options.PRECISION, show_default="the recipe's")]
-TrainBatch = Annotated[int | None, Option("--batch", min=1, help=options.BATCH, show_default="the recipe's")]
+TrainPrecision = Annotated[
+    str | None, Option("--precision", help=candidate_options.PRECISION, show_default="the recipe's")
+]
+TrainBatch = Annotated[int | None, Option("--batch", min=1, help=candidate_options.BATCH, show_default="the recipe's")]
 TrainSplit = Annotated[
     str | None,
     Option(
