@@ -10,7 +10,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from scipy import stats
 
-from paretodet.records.compare import CONDITIONS, Change, diff, reproduced
+from paretodet.records.compare import CONDITIONS, Change, diff, reproduced, versions_agree
 from paretodet.records.measurement import Measurement
 from paretodet.records.rows import Rows
 from paretodet.records.statistics import PRIOR_DF, Interval, interval
@@ -209,11 +209,15 @@ def test_a_usable_row_is_kept_before_a_newer_one_that_is_not() -> None:
 
 def test_a_repetition_under_other_conditions_says_so() -> None:
     pictured = {"settings": {"images": {"digest": "abc"}}}
-    other = row(machine="another", versions={"torch": "3"}, **pictured)
-    assert reproduced(row(), other).sentence.endswith(
-        "measured with different hardware and library versions and images."
-    )
+    old, other = row(versions={"torch": "2"}), row(machine="another", versions={"torch": "3"}, **pictured)
+    assert reproduced(old, other).sentence.endswith("measured with different hardware and library versions and images.")
     assert "measured with different" not in reproduced(row(), row()).sentence
+
+
+def test_a_library_that_was_installed_since_is_no_other_condition() -> None:
+    old, new = row(versions={"torch": "2", "onnx": "1"}), row(versions={"torch": "2", "ncnn": "1"})
+    assert "measured with different" not in reproduced(old, new).sentence
+    assert versions_agree(old.versions, new.versions) and not versions_agree({"onnx": "2"}, old.versions)
 
 
 @pytest.mark.parametrize(

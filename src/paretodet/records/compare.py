@@ -22,11 +22,16 @@ CONDITIONS = (*SUBJECT, *INPUTS, *ENVIRONMENT)
 
 
 # Conditions whose change makes a repetition a different measurement.
-MUST_MATCH: Mapping[str, Callable[[Measurement], Any]] = {
-    "hardware": lambda row: row.machine,
-    "library versions": lambda row: row.versions,
-    "images": lambda row: _setting(row, "images", "digest"),
+MUST_MATCH: Mapping[str, Callable[[Measurement, Measurement], bool]] = {
+    "hardware": lambda old, new: old.machine == new.machine,
+    "library versions": lambda old, new: versions_agree(old.versions, new.versions),
+    "images": lambda old, new: _setting(old, "images", "digest") == _setting(new, "images", "digest"),
 }
+
+
+def versions_agree(some: Mapping[str, str], others: Mapping[str, str]) -> bool:
+    """Whether no library has another version in the one than in the other; one that is installed later is no change."""
+    return all(others.get(library, version) == version for library, version in some.items())
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,7 +81,7 @@ def reproduced(old: Measurement, new: Measurement) -> Reproduction:
     answer = "is reproduced" if inside else f"is not reproduced: it is {'slower' if ratio > 1 else 'faster'} now"
     sentence = f"{old.name} {answer}; new / old is {_ratio_text(ratio, low, high)}{limit * (inside and not overlaps)}."
     caveats = [f" The {which} row is {row.validity}." for which, row in (("old", old), ("new", new)) if not row.usable]
-    if changed := [name for name, get in MUST_MATCH.items() if get(old) != get(new)]:
+    if changed := [name for name, agree in MUST_MATCH.items() if not agree(old, new)]:
         caveats.append(f" The two rows were measured with different {' and '.join(changed)}.")
     return Reproduction(inside=inside, ratio=ratio, low=low, high=high, sentence=sentence + "".join(caveats))
 

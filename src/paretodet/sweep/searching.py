@@ -17,6 +17,7 @@ from paretodet.errors import InputError, words
 from paretodet.frontier.search import assumed, choose, standing
 from paretodet.frontier.searched import Configuration, SearchResult
 from paretodet.frontier.values import Columns, columns, matches
+from paretodet.records.compare import versions_agree
 from paretodet.records.measurement import GAINS, Measurement
 from paretodet.records.row_id import job_key, row_text, validated, with_id
 from paretodet.records.store import Store
@@ -305,7 +306,7 @@ class Search:
         rows = rows.where(matches(rows, "name", tuple({job.name for job in self.jobs}))) if len(rows) else rows
         ids = [row_id for row_id, name, job in rows.values("id", "name", "job") if job_key(name, job) in index]
         for row in sorted(self.store.complete_rows(ids).values(), key=lambda row: (row.at, row.id)):
-            if row.versions == self.host.versions:
+            if row.versions and versions_agree(row.versions, self.host.versions):
                 place = index[job_key(row.name, row.job)]
                 if row.artefact:
                     self._artifacts[place] = row.artefact
