@@ -125,21 +125,21 @@ def _completed(metadata: WeightsMetadata, file: WeightsFile) -> WeightsMetadata:
     """The metadata with what the file states where they are None, and what is known of a published file by its hash.
 
     The form of the detector, `scratch` and `width`, is that of the file. The published accuracy is that of the file in
-    this detector: none if an option changes what it detects.
+    this detector, with what it states itself: none if an option changes what it detects.
     """
     made, chosen = spec(metadata.name), _chosen(metadata)
     fixed = _stated(metadata, file, made)
-    classes, unused = fixed.pop("classes", None), fixed.pop("unused", 0)
+    classes, unused, originals = fixed.pop("classes", None), fixed.pop("unused", 0), fixed.pop("stated")
     if chosen.keys() & ACCURACY:  # of one source: never one number of the list beside another one that is given
         fixed = {name: value for name, value in fixed.items() if name not in ACCURACY}
     completed = _with(metadata, file.path, fixed | chosen)
     file.check_said(asdict(completed))
     labels = _labels(completed.labels or made.labels, classes, unused if completed.labels else 0, file.path)
-    completed = replace(completed, labels=labels, fit=_other_fit(completed.fit, made))
+    stated = tuple(name for name in originals if name in fixed and getattr(completed, name) == fixed[name])
+    completed = replace(completed, labels=labels, fit=_other_fit(completed.fit, made), stated=stated or None)
     answered = {name: getattr(completed, name) for name in file.asked()}
     published_form: dict[str, Any] = {name: fixed.get(name) for name in ALTERING} | answered
-    is_used_otherwise = any(getattr(completed, name) is not None for name in files.USE)
-    if is_used_otherwise or replace(completed, **published_form).apply_to(made) != completed.apply_to(made):
+    if not completed.as_published or replace(completed, **published_form).apply_to(made) != completed.apply_to(made):
         return _with(completed, file.path, dict.fromkeys(ACCURACY))
     return completed
 
@@ -147,12 +147,14 @@ def _completed(metadata: WeightsMetadata, file: WeightsFile) -> WeightsMetadata:
 def _stated(metadata: WeightsMetadata, file: WeightsFile, made: DetectorSpec) -> dict[str, Any]:
     """What the file says in fields of WeightsMetadata, of `classes` and of `unused`, and what is known by its hash.
 
-    A file that was imported before says all of it, and its accuracy if it was imported as the same detector.
+    A file that was imported before says all of it, and its accuracy if it was imported as the same detector; of its
+    options, `stated` has those of the original.
     """
     if (earlier := files.read_metadata(file.path)) is None:
-        return published.stated_of(metadata.sha256, metadata.name) | file.metadata(made)
+        return published.stated_of(metadata.sha256, metadata.name) | file.metadata(made) | {"stated": files.USE}
     foreign = {"name", "file", "sha256"} | (set() if earlier.name == metadata.name else ACCURACY)
-    return {name: value for name, value in asdict(earlier).items() if value is not None and name not in foreign}
+    said = {name: value for name, value in asdict(earlier).items() if value is not None and name not in foreign}
+    return {"stated": ()} | said
 
 
 def _chosen(metadata: WeightsMetadata) -> dict[str, Any]:

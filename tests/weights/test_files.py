@@ -291,6 +291,13 @@ def test_an_option_of_the_import_leaves_rows_without_published_accuracy(option):
     assert WeightsMetadata(name=SSD, **known, **option).accuracy == {}
 
 
+def test_an_option_of_the_original_leaves_it():
+    known = {"ap": 37.0, "fit": "stretch", "nms": 0.5, "stated": ("fit", "nms")}
+    assert WeightsMetadata(name=SSD, **known).accuracy["ap"] == 37.0
+    assert WeightsMetadata(name=SSD, **known, score=0.5).accuracy == {}
+    assert WeightsMetadata(name=SSD, **known | {"stated": ("fit",)}).accuracy == {}
+
+
 @pytest.mark.parametrize(("rounding", "wanted"), [(0.05, 0.05), (0.5, 0.5), (None, 0.5)])
 def test_the_rounding_of_a_row_is_that_of_the_printed_number(rounding, wanted):
     assert WeightsMetadata(name=SSD, ap=37.0, rounding=rounding).accuracy["ap_rounding"] == wanted

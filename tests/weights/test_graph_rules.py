@@ -6,9 +6,11 @@ import pytest
 import torch
 from test_tf_detection import mobilenet
 
+from paretodet.config import CandidateConfig
 from paretodet.detectors.detector import build
 from paretodet.detectors.families import spec
 from paretodet.importing import import_weights
+from paretodet.opening import job
 from paretodet.weights import graph_rules
 from paretodet.weights.files import WeightsMetadata, read_metadata
 from paretodet.weights.formats import tensorflow_graph
@@ -174,6 +176,27 @@ def test_an_import_reads_the_operators_and_records_what_it_took_over(tmp_path):
     path.write_bytes(weights + operator("Postprocessor/convert_scores", "Softmax"))
     with pytest.raises(WeightsError, match=r"frozen\.pb: .*Softmax"):
         import_weights(path, WeightsMetadata(name=SSD.name), out)
+
+
+def test_a_graph_keeps_the_accuracy_that_was_published_of_it(tmp_path):
+    tensors, _ = mobilenet()
+    graph(tensors | {k: v for k, v in one_stage(overlap=0.5).items() if ":" not in k}, path := tmp_path / "frozen.pb")
+    known = {"ap": 21.0, "split": "minival2014"}
+
+    def imported(source, name, **given):
+        out = tmp_path / f"{name}.safetensors"
+        done = import_weights(source, WeightsMetadata(name=SSD.name, **given), out)
+        assert job(CandidateConfig(name=str(out))).about.get("ap") == done.ap
+        return done.ap, read_metadata(out).nms, out
+
+    *first, kept = imported(path, "first", **known)
+    *again, _ = imported(kept, "again")
+    *equal, _ = imported(path, "equal", **known, nms=0.5)
+    assert first == again == equal == [21.0, 0.5]
+    *chosen, other = imported(path, "chosen", **known, nms=0.6)
+    assert chosen == [None, 0.6]
+    for source, given in ((path, {"score": 0.3}), (kept, {"nms": 0.6}), (other, known), (other, known | {"nms": 0.6})):
+        assert imported(source, "other", **given)[0] is None
 
 
 def test_a_graph_of_operators_alone_has_no_weights(tmp_path):

@@ -40,7 +40,7 @@ DARKNET, DARKNET_NAME = ".weights", "darknet"
 TRAINED = "weights.safetensors"  # in the folder of a training, and in those of its checkpoints
 KEY = "paretodet"  # in the metadata of a safetensors file
 FORM = ("scratch", "width", "norm_eps", "prior_percents", "released", "sampling")  # what `apply_to` reads
-USE = ("fit", "score", "nms")  # options of whoever imported them, None where they are used as published
+USE = ("fit", "score", "nms")  # options of whoever imported them, or of the original; None: as in the catalogue
 MODULES = 3  # around a network, whose names come before those of its tensors
 Percent = Annotated[int, Limits(ge=1, le=1000)]
 
@@ -66,6 +66,7 @@ class WeightsMetadata:
     sampling: Sampling | None = None  # how pixels are resampled; None: as by the system of the name
     score: Finite | None = None  # threshold
     nms: Finite | None = None  # IoU threshold
+    stated: tuple[str, ...] | None = None  # those of `USE` that are of the original, which was published with them
     ap: Finite | None = None  # published for these weights, COCO, percent
     ap50: Finite | None = None
     split: str | None = None  # of the published AP
@@ -85,13 +86,18 @@ class WeightsMetadata:
         return replace(WeightsMetadata(name=self.name), **{field: getattr(self, field) for field in FORM})
 
     @property
+    def as_published(self) -> bool:
+        """Whether no option of `USE` is of whoever imported the weights."""
+        return all(getattr(self, option) is None or option in (self.stated or ()) for option in USE)
+
+    @property
     def accuracy(self) -> dict[str, Any]:
-        """The accuracy fields of a row with these weights; empty if none was published, and with an option of `USE`.
+        """The accuracy fields of a row with these weights; empty if none was published, or they are used otherwise.
 
         Where the rounding is not known, it is the most that the numbers allow.
         """
         printed = [number for number in (self.ap, self.ap50) if number is not None]
-        if not printed or any(getattr(self, option) is not None for option in USE):
+        if not printed or not self.as_published:
             return {}
         rounding = self.rounding or (0.5 if all(float(number).is_integer() for number in printed) else 0.05)
         stated = {"ap": self.ap, "ap50": self.ap50, "ap_split": self.split, "ap_source": self.source}
