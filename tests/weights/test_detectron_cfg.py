@@ -1,13 +1,20 @@
 """The configuration in a pickle of Detectron is that of the name it is imported as, or the file is refused."""
 
+import base64
+import math
+import struct
+
+import numpy as np
 import pytest
 import python2_pickles as python2
 import torch
+import yaml
 from test_detectron_naming import blobs, drawn
 
 from paretodet.detectors.families import Override, spec
 from paretodet.importing import import_weights
-from paretodet.weights import detectron_cfg
+from paretodet.reading import sha256
+from paretodet.weights import detectron_cfg, published
 from paretodet.weights.files import WeightsMetadata, read_metadata
 from paretodet.weights.formats import detectron as pickles
 from paretodet.weights.safe import WeightsError
@@ -90,6 +97,72 @@ def test_other_pixels_and_earlier_scales_are_refused():
     assert "TEST.SCALE 500;" in refused("TEST: {SCALES: [500]}", DENSE)
 
 
+@pytest.mark.parametrize(
+    ("made", "scale", "most", "nearest"),
+    [
+        (DENSE, 600, 1000, "retinanet-resnet50-600, has TEST.MAX_SIZE 999)"),
+        (MASKS, 600, 1000, "mask_rcnn-resnet101-600, has TEST.MAX_SIZE 999)"),
+        (spec("faster_rcnn_fpn-resnet50-800x1344"), 500, 700, "faster_rcnn_fpn-resnet50-500, has TEST.MAX_SIZE 833)"),
+    ],
+)
+def test_the_part_without_a_name_is_said(made, scale, most, nearest):
+    assert f"{NO_NAME} (the nearest, {nearest}" in refused(cfg(scale=scale, most=most), made)
+
+
+BGR = (102.9801, 115.9465, 122.7717)
+OF_PYTHON_2 = """PIXEL_MEANS: !!python/object/apply:numpy.core.multiarray._reconstruct
+  args:
+  - !!python/name:numpy.ndarray ''
+  - !!python/tuple [0]
+  - b
+  state: !!python/tuple
+  - 1
+  - !!python/tuple [{sides}]
+  - &id002 !!python/object/apply:numpy.dtype
+    args: [{code}, 0, 1]
+    state: !!python/tuple [3, <, null, null, null, -1, -1, 0]
+  - false
+  - !!binary |
+    {means}
+TEST:
+  NMS: !!python/object/apply:numpy.core.multiarray.scalar
+  - *id002
+  - !!binary |
+    {overlap}
+"""
+
+
+def of_python_2(sides="1, 1, 3", code="f8", means=None, overlap=0.4):
+    means, overlap = means or struct.pack("<3d", *BGR), struct.pack("<d", overlap)
+    encoded = {"means": base64.b64encode(means).decode(), "overlap": base64.b64encode(overlap).decode()}
+    return OF_PYTHON_2.format(sides=sides, code=code, **encoded)
+
+
+def test_numbers_of_numpy_are_read_as_python_2_writes_them():
+    tensors = detectron_cfg.numbers(of_python_2())
+    assert tensors["cfg/PIXEL_MEANS"].tolist() == list(BGR)
+    detectron_cfg.check(tensors, DENSE)
+    assert detectron_cfg.taken_over(tensors, DENSE) == {"nms": 0.4}
+    assert "PIXEL_MEANS 1 2 3;" in refused(of_python_2(means=struct.pack("<3d", 1, 2, 3)), DENSE)
+
+
+@pytest.mark.parametrize("kind", ["<f8", "<f4", ">f8", ">f4", "<i4"])
+def test_numbers_of_numpy_are_read_as_python_3_writes_them(kind):
+    values = np.array([[BGR]]).astype(kind)
+    found = detectron_cfg.numbers(yaml.dump({"PIXEL_MEANS": values, "TEST": {"SCALE": values[0, 0, 0]}}))
+    assert found["cfg/PIXEL_MEANS"].tolist() == values.ravel().tolist()
+    assert found["cfg/TEST.SCALE"].tolist() == [values[0, 0, 0]]
+
+
+@pytest.mark.parametrize(
+    "changes", [{"sides": "1, 3, 3"}, {"sides": "9" * 400}, {"code": "O8"}, {"code": "[f8]"}, {"code": "f4"},
+                {"means": b"1"}, {"means": struct.pack("<3d", 1, 2, math.nan)}, {"sides": "300", "means": bytes(2400)}],
+    ids=str,
+)  # fmt: skip
+def test_an_array_of_another_form_states_nothing(changes):
+    assert "cfg/PIXEL_MEANS" not in detectron_cfg.numbers(of_python_2(**changes))
+
+
 def test_what_is_not_stated_is_named():
     (some,) = detectron_cfg.assumed(detectron_cfg.numbers(cfg()), DENSE)
     assert "PIXEL_MEANS" in some and "TEST" not in some
@@ -97,7 +170,14 @@ def test_what_is_not_stated_is_named():
     assert "TEST.SCALE" in nothing and "TEST.NMS" in nothing
 
 
-def test_an_import_reads_it_and_takes_over_the_final_overlap(tmp_path):
+def listed(path, name):
+    """The file as one that is published, with an accuracy in the detector."""
+    known = published.WeightsAccuracy(detector=name, ap=35.7, split="val2017", source="a table")
+    fields = {"name": "w", "file": "w", "sha256": sha256(path), "accuracy": (known,), "trained_on": "COCO"}
+    return published.PublishedWeights(origin=published.entries()[0].origin, **fields)
+
+
+def test_an_import_reads_it_and_takes_over_the_final_overlap(tmp_path, monkeypatch):
     name, labels = "retinanet-resnet50-64", ("a", "b")
     weights = {key: each.numpy() for key, each in blobs(drawn(spec(name, Override(labels=labels))), 50).items()}
     path, out = tmp_path / "model_final.pkl", tmp_path / "w.safetensors"
@@ -105,6 +185,11 @@ def test_an_import_reads_it_and_takes_over_the_final_overlap(tmp_path):
     assert torch.equal(pickles.read(path)["cfg/TEST.NMS"], torch.tensor(0.4, dtype=torch.float64).view(1))
     import_weights(path, WeightsMetadata(name=name, labels=labels), out)
     assert read_metadata(out).nms == 0.4
+    entry = listed(path, name)
+    with monkeypatch.context() as patched:
+        patched.setattr(published, "entries", lambda: (entry,))
+        assert import_weights(path, WeightsMetadata(name=name, labels=labels), out).ap == 35.7
+        assert import_weights(path, WeightsMetadata(name=name, labels=labels, nms=0.5), out).ap is None
     path.write_bytes(python2.detectron(weights, cfg=cfg(scale=96, most=159)))
     with pytest.raises(WeightsError, match=r"model_final\.pkl: .*as retinanet-resnet50-96 \["):
         import_weights(path, WeightsMetadata(name=name, labels=labels), out)

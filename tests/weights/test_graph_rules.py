@@ -108,6 +108,13 @@ def test_other_rules_of_one_stage_are_refused(tensors, stated, advice):
     assert stated in message and advice in message
 
 
+@pytest.mark.parametrize(("short", "long"), [(400.0, 600.0), (500.0, 800.0), (300.0, 511.0)])
+def test_the_part_without_a_name_is_said(short, long):
+    own = round(short * 1024 / 600)
+    message = refused(region(short=short, long=long), REGION)
+    assert f"{NO_NAME} (the nearest, faster_rcnn-resnet50-{short:g}-s16-p300, has longest side {own})" in message
+
+
 def test_the_name_is_found_of_a_detector_whose_name_says_more():
     released = replace(REGION, name=f"{REGION.name} as released at width 0.5")
     assert "as faster_rcnn-resnet50-600-s16-p20" in refused(region(proposals=20), released)

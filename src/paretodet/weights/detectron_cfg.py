@@ -1,14 +1,17 @@
 """The configuration in a pickle of Detectron (`cfg`, a YAML text): the numbers on which detections depend.
 
 They are tensors beside the weights, named cfg/SECTION.FIELD, and are compared with the detector here. Nothing is made
-of the text but lists, mappings and texts: its tags, which name classes of Python, are passed over.
+of the text but lists, mappings and texts: its tags, which name classes of Python, are passed over. Of an array of
+numpy, as the means of the pixels are, the text has the type, the sides and the bytes in base64: they are read as data.
 """
 
+import base64
 import math
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
+import numpy as np
 import torch
 import yaml
 from torch import Tensor
@@ -29,6 +32,9 @@ FIELDS = (SHORT, EARLIER, LONG, OVERLAP, PROPOSALS, PROPOSED, CANDIDATES, DENSE,
 MOST = 2**16  # characters of a text, of which Detectron's has about 8,000
 MOST_NUMBERS = 8
 TOLERANCE = 1e-4
+TYPES = {  # of numbers of numpy, by their order of bytes and code
+    (order, code): np.dtype(f"{order}{code}") for order in "<>" for code in ("f4", "f8", "i4", "i8")
+}
 
 Numbers = tuple[float, ...]
 
@@ -48,8 +54,8 @@ def check(tensors: Tensors, spec: DetectorSpec) -> None:
     The overlap of the final suppression is not compared but taken over (`taken_over`).
     """
     found, ours = _stated(tensors), _compared(spec)
-    if other := [field for field, own in ours.items() if field in found and not _equal(found[field], own)]:
-        theirs, own = (", ".join(f"{field} {_text(values[field])}" for field in other) for values in (found, ours))
+    if other := _other(found, ours):
+        theirs, own = (", ".join(_texts(values, other)) for values in (found, ours))
         message = f"its configuration has other rules: {theirs}; {spec.name} has {own}; {_advice(found, spec)}"
         raise WeightsError(message, "weights-other")
 
@@ -87,12 +93,22 @@ def _advice(found: Mapping[str, Numbers], spec: DetectorSpec) -> str:
     count = {"proposals": int(found[PROPOSALS][0])} if found.keys() & ours.keys() & {PROPOSALS} else {}
     short, long = (int(found.get(side, ours[side])[0]) for side in (SHORT, LONG))
     sides = [(spec.height, spec.width), (short, short), (short, long)]
+
+    def others(made: DetectorSpec) -> list[str]:
+        own = _compared(made)
+        return _texts(own, _other(found, own))
+
     return advice(
         spec,
         [{"height": height, "width": width} | count for height, width in sides],
-        lambda made: all(_equal(found[field], own) for field, own in _compared(made).items() if field in found),
-        otherwise="these are weights of another detector",
+        others,
+        otherwise="these are weights of another detector, export it to ONNX from its own code and use that file",
     )
+
+
+def _other(found: Mapping[str, Numbers], ours: Mapping[str, Numbers]) -> list[str]:
+    """The fields that are stated and not ours."""
+    return [field for field, own in ours.items() if field in found and not _equal(found[field], own)]
 
 
 def _stated(tensors: Tensors) -> dict[str, Numbers]:
@@ -109,8 +125,8 @@ def _equal(found: Numbers, own: Sequence[float]) -> bool:
     )
 
 
-def _text(values: Sequence[float]) -> str:
-    return " ".join(f"{value:g}" for value in values)
+def _texts(values: Mapping[str, Numbers], fields: Sequence[str]) -> list[str]:
+    return [" ".join([field, *(f"{value:g}" for value in values[field])]) for field in fields]
 
 
 def _at(cfg: Any, path: Sequence[str]) -> Any:
@@ -122,14 +138,33 @@ def _at(cfg: Any, path: Sequence[str]) -> Any:
 
 
 def _flat(value: Any) -> Numbers:
-    """A number, or a list of some, in however many lists of one item; empty for anything else."""
+    """A few numbers, as a text, a list or numpy has them; empty for anything else."""
+    found: Numbers = ()
+    with suppress(ValueError):
+        found = _of_numpy(value) or _listed(value)
+    return found if len(found) <= MOST_NUMBERS and all(map(math.isfinite, found)) else ()
+
+
+def _listed(value: Any) -> Numbers:
+    """A number, or a list of some, in however many lists of one item. Raises ValueError for other texts."""
     while isinstance(value, list) and len(value) == 1:
         (value,) = value
     texts = value if isinstance(value, list) else [value]
-    if len(texts) > MOST_NUMBERS or not all(isinstance(each, str) for each in texts):
-        return ()
-    try:
-        found = tuple(float(each) for each in texts)
-    except ValueError:
-        return ()
-    return found if all(map(math.isfinite, found)) else ()
+    return tuple(float(each) for each in texts) if all(isinstance(each, str) for each in texts) else ()
+
+
+def _of_numpy(value: Any) -> Numbers:
+    """The numbers of an array or a scalar of numpy, by the type, sides and bytes in the text; empty for anything else.
+
+    Raises ValueError for bytes that are not whole numbers.
+    """
+    match value:
+        case {"state": [_, [*sides], {"args": [code, *_], "state": [_, order, *_]}, "false", str(data)]}:
+            count = math.prod(_listed(sides))
+        case [{"args": [code, *_], "state": [_, order, *_]}, str(data)]:
+            count = 1
+        case _:
+            return ()
+    kind = TYPES.get((order, code)) if isinstance(order, str) and isinstance(code, str) else None
+    found = [] if kind is None else np.frombuffer(base64.b64decode(data), kind).tolist()
+    return tuple(map(float, found)) if len(found) == count else ()

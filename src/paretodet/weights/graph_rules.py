@@ -6,7 +6,7 @@ A checkpoint without its graph states none of it.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from torch import Tensor
@@ -50,8 +50,8 @@ def check(tensors: Tensors, spec: DetectorSpec) -> None:
     The final overlap is not compared but taken over (`overlap`).
     """
     found, ours = _stated(tensors), _compared(spec)
-    if other := [what for what, own in ours.items() if what in found and not _agrees(found[what], own)]:
-        theirs, own = (", ".join(f"{what} {_text(values[what])}" for what in other) for values in (found, ours))
+    if other := _other(found, ours):
+        theirs, own = (", ".join(_texts(values, other)) for values in (found, ours))
         message = f"its graph has other rules: {theirs}; {spec.name} has {own}; {_advice(found, spec)}"
         raise WeightsError(message, "weights-other")
 
@@ -108,6 +108,11 @@ def _compared(spec: DetectorSpec) -> dict[str, Any]:
     }
 
 
+def _other(found: Stated, ours: Stated) -> list[str]:
+    """What is stated and not ours."""
+    return [what for what, own in ours.items() if what in found and not _agrees(found[what], own)]
+
+
 def _agrees(found: Any, own: Any) -> bool:
     """A graph with masks has a sigmoid for these beside the operator that makes scores."""
     return bool(own <= found) if isinstance(own, frozenset) else bool(found == own)
@@ -138,6 +143,10 @@ def _value(tensor: Tensor, what: str) -> Any:
     return tuple(whole) if what == CANVAS else whole[0]
 
 
+def _texts(values: Stated, listed: Iterable[str]) -> list[str]:
+    return [f"{what} {_text(values[what])}" for what in listed]
+
+
 def _text(value: Any) -> str:
     if isinstance(value, tuple):
         return " x ".join(map(str, value))
@@ -155,9 +164,11 @@ def _advice(found: Stated, spec: DetectorSpec) -> str:
     elif SHORT in found:
         long = found.get(LONG, found[SHORT])
         sides = [{"height": found[SHORT], "width": side} for side in (found[SHORT], long)]
+
+    def others(made: DetectorSpec) -> list[str]:
+        own = _compared(made)
+        return _texts(own, _other(found, own))
+
     return advice(
-        spec,
-        [each | count for each in sides],
-        lambda made: all(_agrees(found[what], own) for what, own in _compared(made).items() if what in found),
-        otherwise="convert the graph to ONNX and use that file",
+        spec, [each | count for each in sides], others, otherwise="convert the graph to ONNX and use that file"
     )
