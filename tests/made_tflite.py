@@ -56,14 +56,16 @@ def write_tflite(
     graphs: int = 1,
     inputs: Sequence[int] = (),
     operators: Mapping[str, Mapping[str, float]] | None = None,
+    reads: Sequence[int] = (),
     writes: Sequence[int] = (),
     builtin: Sequence[tuple[int, Sequence[int], Sequence[int]]] = (),
     attached: Mapping[str, str] | None = None,
 ) -> Path:
     """Writes a file whose first buffer is empty, as LiteRT's are; `labels` are put in a zip file behind it.
 
-    `operators` are custom ones with their options, which write the tensors `writes`; `builtin` ones are numbers of
-    BuiltinOperator with the tensors that they read and write. `attached` are other texts in the zip file.
+    `operators` are custom ones with their options, which read the tensors `reads` and write `writes`; `builtin` ones
+    are numbers of BuiltinOperator with the tensors that they read and write. `attached` are other texts in the zip
+    file.
     """
     builder = flatbuffers.Builder()
     buffers = [_table(builder, 3, {})]
@@ -72,7 +74,7 @@ def write_tflite(
         buffers.append(_table(builder, 3, {0: data, 1: ("Uint64", made.elsewhere)}))
     listed = _vector(builder, [_tensor(builder, name, made, i) for i, (name, made) in enumerate(tensors.items(), 1)])
     custom = operators or {}
-    calls = [_call(builder, i, options, writes) for i, options in enumerate(custom.values())]
+    calls = [_call(builder, i, options, (reads, writes)) for i, options in enumerate(custom.values())]
     for i, (_, reads, writes) in enumerate(builtin, len(custom)):
         places = (_numbers(builder, each, builder.PrependInt32, 4) for each in (reads, writes))
         calls.append(_table(builder, 6, {0: ("Uint32", i), **dict(zip((1, 2), places, strict=True))}))
@@ -171,14 +173,18 @@ def _tensor(builder: flatbuffers.Builder, name: str, made: Made, buffer: int) ->
     return _table(builder, 8, fields)
 
 
-def _call(builder: flatbuffers.Builder, code: int, options: Mapping[str, float], writes: Sequence[int]) -> int:
+def _call(
+    builder: flatbuffers.Builder, code: int, options: Mapping[str, float], tensors: tuple[Sequence[int], Sequence[int]]
+) -> int:
+    """`tensors` are those that it reads and writes."""
     made = flexbuffers.Builder()
     with made.Map():
         for key, value in options.items():
             made.Key(key)
             made.Add(value)
-    places = _numbers(builder, writes, builder.PrependInt32, 4)
-    return _table(builder, 6, {0: ("Uint32", code), 2: places, 5: builder.CreateByteVector(bytes(made.Finish()))})
+    reads, writes = (_numbers(builder, each, builder.PrependInt32, 4) for each in tensors)
+    data = builder.CreateByteVector(bytes(made.Finish()))
+    return _table(builder, 6, {0: ("Uint32", code), 1: reads, 2: writes, 5: data})
 
 
 def _description(license: str) -> bytes:

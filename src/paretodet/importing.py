@@ -73,7 +73,7 @@ def import_weights(source: Path, metadata: WeightsMetadata, out: Path, *, format
         format=file.format_name,
         code_base=file.code_base,
         item=file.item,
-        tensors=len(file.tensors) or len(read),
+        tensors=sum(tensor.numel() > 0 for tensor in file.tensors.values()) or len(read),
         values=sum(tensor.numel() for tensor in read),
         width=metadata.width,
         classes=len(metadata.labels or ()),

@@ -33,6 +33,8 @@ IMAGES = Images(
     torch.tensor([[300.0, 300.0]]),
 )
 POSTPROCESS = "TFLite_Detection_PostProcess"
+IMAGE, EMPTY = (Made(values=np.zeros(0, np.float32), shape=shape) for shape in ((1, 300, 300, 3), (1, 1917, 4)))
+RULES = {"nms_iou_threshold": 0.6, "nms_score_threshold": 1e-8, "max_detections": 100, "use_regular_nms": 1}
 OF_2017 = dict.fromkeys(range(1, 6), (0, 5, 1, 2, 3, 4))  # the square between two scales is the second
 
 
@@ -137,6 +139,62 @@ def test_another_network_is_refused_as_one(tmp_path, detector, name):
     assert "weights-other" in message and "with MobileNet v1, not of" not in message
 
 
+def with_rules(path, detector, image=IMAGE, activation=14, **rules):
+    """A file whose graph ends in POSTPROCESS with scores of an activation, as an operator's number."""
+    tensors = {"image": image, "logits": EMPTY, "scores": EMPTY} | ssd_tensors(detector)
+    operators, calls = {POSTPROCESS: RULES | rules}, [(activation, (1,), (2,))]
+    return written(path, tensors, inputs=(0,), operators=operators, reads=(1, 2, 1), builtin=calls)
+
+
+def test_the_rules_of_a_graph_are_those_of_its_name(tmp_path, detector):
+    path, out = with_rules(tmp_path, detector), tmp_path / "o.safetensors"
+    done = import_weights(path, WeightsMetadata(name=NAME), out)
+    assert (done.unproved, read_metadata(out).nms) == ((), None)
+    assert done.tensors == len(ssd_tensors(detector)) + len(RULES)  # without those that have no numbers
+
+
+@pytest.mark.parametrize(
+    ("changes", "name", "stated", "advice"),
+    [
+        ({}, "ssd-mobilenet_v1-304", "canvas 300 x 300;", "import it as ssd-mobilenet_v1-300 ["),
+        ({"image": replace(IMAGE, shape=(1, 300, 304, 3))}, NAME, "canvas 300 x 304;", "as ssd-mobilenet_v1-300x304 ["),
+        ({"image": replace(IMAGE, shape=(1, 512, 512, 3))}, NAME, "canvas 512 x 512;", "as ssd-mobilenet_v1-512 ["),
+        ({"activation": 25}, NAME, "scores Softmax;", "no name of the catalogue"),
+    ],
+)
+def test_other_rules_are_refused_with_the_name_that_fits(tmp_path, detector, changes, name, stated, advice):
+    message = refused(with_rules(tmp_path, detector, **changes), name=name)
+    assert stated in message and advice in message and "weights-other" in message
+
+
+@pytest.mark.parametrize("overlap", [0.45, 0.7])
+def test_the_overlap_is_that_of_the_graph_and_keeps_the_published_accuracy(tmp_path, detector, overlap):
+    path, out = with_rules(tmp_path, detector, nms_iou_threshold=overlap), tmp_path / "o.safetensors"
+    done = import_weights(path, WeightsMetadata(name=NAME, ap=18.0, split="minival2014"), out)
+    assert (read_metadata(out).nms, read_metadata(out).stated, done.ap) == (overlap, ("nms",), 18.0)
+
+
+@pytest.mark.parametrize(
+    ("rules", "words"),
+    [
+        ({"max_detections": 10}, ["detections 10"]),
+        ({"nms_score_threshold": 0.3}, ["score 0.3"]),
+        ({"use_regular_nms": 0}, ["across classes"]),
+    ],
+)
+def test_detections_that_the_graph_leaves_out_are_named(tmp_path, detector, rules, words):
+    path = with_rules(tmp_path, detector, **rules)
+    done = import_weights(path, WeightsMetadata(name=NAME), tmp_path / "o.safetensors")
+    assert len(done.unproved) == len(words) and all(map(str.__contains__, done.unproved, words))
+
+
+@pytest.mark.parametrize("shape", [(1, 1, 1, 3), (1, 300, 300), (1, 2**30, 2**30, 3)])
+def test_what_a_graph_does_not_state_is_named(tmp_path, detector, shape):
+    path = with_rules(tmp_path, detector, image=replace(IMAGE, shape=shape), activation=0)
+    (sentence,) = import_weights(path, WeightsMetadata(name=NAME), tmp_path / "o.safetensors").unproved
+    assert "canvas" in sentence and "scores" in sentence and "overlap" not in sentence
+
+
 def test_missing_unused_and_wrongly_shaped_tensors_are_named(tmp_path, detector):
     made = ssd_tensors(detector)
     bias = "BoxPredictor_3/ClassPredictor/Conv2D_bias"
@@ -180,6 +238,7 @@ def test_googles_file_is_read_whole(imported):
     kept = read_metadata(Path(imported.out))
     assert kept.labels == COCO_90 and kept.license.startswith("Apache License. Version 2.0")
     assert kept.sha256.startswith("cbdecd08b44c")
+    assert (kept.nms, len(imported.unproved)) == (None, 2)  # it keeps ten detections, and suppresses across classes
 
 
 def legacy(image):

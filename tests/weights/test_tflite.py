@@ -55,6 +55,23 @@ def test_numbers_among_the_options_of_custom_operators_are_read(tmp_path):
     assert {name: float(found[name]) for name in found if name != "a"} == {"Mine/scale": 0.5, "Mine/count": 3.0}
 
 
+@pytest.mark.parametrize(
+    ("shape", "kind", "found"),
+    [
+        ((1, 30, 40, 3), 14, {"input:pixels": (0, 30, 40, 3), f"{tflite.POSTPROCESS}/scores:Sigmoid": (0,)}),
+        ((30, 40, 3), 25, {f"{tflite.POSTPROCESS}/scores:Softmax": (0,)}),
+        ((1, 1, 1, 3), 2, {}),
+        ((1, 2**20, 40, 3), 2, {}),
+    ],
+)
+def test_the_input_and_the_operator_of_scores_are_tensors_without_numbers(tmp_path, shape, kind, found):
+    image, empty = (Made(values=np.zeros(0, np.float32), shape=each) for each in (shape, (1, 5)))
+    tensors = {"image": image, "logits": empty, "scores": empty, "a": WHOLE}
+    more = {"operators": {tflite.POSTPROCESS: {}}, "reads": (3, 2, 3), "builtin": [(kind, (1,), (2,))]}
+    read = tflite.read(write_tflite(tmp_path / "a.tflite", tensors, inputs=(0,), **more))
+    assert {name: tuple(values.shape) for name, values in read.items() if name != "a"} == found
+
+
 ODD = {
     "bytes and the shape": replace(WHOLE, shape=(3, 2)),
     "bytes and the shape ": replace(WHOLE, shape=(-1, -2)),

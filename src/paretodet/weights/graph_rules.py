@@ -2,7 +2,8 @@
 of proposals, how logits become scores, and the suppression. It is compared with a detector here, or taken over.
 
 Numbers are constants of the graph; operators are tensors without numbers, NAME:OPERATOR (`formats/tensorflow_graph`).
-A checkpoint without its graph states none of it.
+A checkpoint without its graph states none of it. Of LiteRT's graphs the canvas is the input, and the suppression an
+operator with options (`formats/tflite`).
 """
 
 import re
@@ -15,6 +16,7 @@ from paretodet.detectors.spec import DetectorSpec
 from paretodet.rules.scores import Softmax
 from paretodet.transforms.resize_policy import ShortSide
 from paretodet.weights.fitting_name import advice
+from paretodet.weights.formats.tflite import PIXELS, POSTPROCESS
 from paretodet.weights.naming import Tensors
 from paretodet.weights.safe import WeightsError
 
@@ -24,7 +26,8 @@ FINAL = rf"(?:SecondStage)?Postprocessor/{SUPPRESSION}"
 CANVAS, SHORT, LONG = "canvas", "shorter side", "longest side"
 PROPOSALS, PROPOSED = "proposals", "overlap of proposals"
 SCORES, LOGITS, OVERLAP = "scores", "divisor of logits", "overlap"
-CLASS, THRESHOLD = "detections of a class", "score"
+CLASS, THRESHOLD, KEPT = "detections of a class", "score", "detections"
+WITHIN = "suppression within classes"
 NUMBERS = {  # what a constant of a name is
     CANVAS: rf"Preprocessor/{LOOP}ResizeImage/(?:resize_images/|resize/)?(?:stack|size)",
     SHORT: rf"Preprocessor/{LOOP}ResizeToRange/Const",
@@ -32,11 +35,14 @@ NUMBERS = {  # what a constant of a name is
     PROPOSALS: rf"{SUPPRESSION}/Minimum/x",
     PROPOSED: rf"{SUPPRESSION}/non_max_suppression/iou_threshold",
     LOGITS: r"(?:SecondStage)?Postprocessor/scale_logits/y",
-    OVERLAP: rf"{FINAL}/non_max_suppression/iou_threshold",
+    OVERLAP: rf"{FINAL}/non_max_suppression/iou_threshold|{POSTPROCESS}/nms_iou_threshold",
     CLASS: rf"{FINAL}/Minimum/x",
-    THRESHOLD: rf"{FINAL}/(?:non_max_suppression/score_threshold|FilterGreaterThan/Greater/y)",
+    THRESHOLD: rf"{FINAL}/(?:non_max_suppression/score_threshold|FilterGreaterThan/Greater/y)"
+    rf"|{POSTPROCESS}/nms_score_threshold",
+    KEPT: rf"{POSTPROCESS}/max_detections",
+    WITHIN: rf"{POSTPROCESS}/use_regular_nms",
 }
-OPERATOR = re.compile(r".*Postprocessor/[^/]+:(\w+)")
+OPERATOR = re.compile(rf"(?:.*Postprocessor|{POSTPROCESS})/[^/]+:(\w+)")
 PATTERNS = {what: re.compile(pattern) for what, pattern in NUMBERS.items()}
 SIDES = 2  # numbers of a canvas
 DIGITS = 6  # behind the point: numbers of a graph are float32
@@ -78,13 +84,15 @@ def assumed(tensors: Tensors, spec: DetectorSpec) -> tuple[str, ...]:
     if unknown:
         listed = ", ".join(unknown)
         sentences.append(f"The file does not state {listed}: taken to be those of {spec.name}.")
+    if KEPT in found and not found.get(WITHIN):  # what LiteRT calls fast
+        sentences.append(f"Its graph suppresses boxes across classes, {spec.name} within each of them.")
     return (*sentences, *_left_out(found, spec))
 
 
 def _left_out(found: Stated, spec: DetectorSpec) -> tuple[str, ...]:
     """Detections of another number or threshold are the first ones of the others: they are no other detector."""
     select: Any = spec.stages[-1].select
-    ours = {CLASS: getattr(select, "keep_per_class", None), THRESHOLD: max(select.threshold, 0.0)}
+    ours = {CLASS: getattr(select, "keep_per_class", None), THRESHOLD: max(select.threshold, 0.0), KEPT: select.keep}
     other = [what for what, own in ours.items() if what in found and abs(found[what] - (own or 0)) > 10**-DIGITS]
     if not other:
         return ()
@@ -123,9 +131,11 @@ def _stated(tensors: Tensors) -> dict[str, Any]:
     found: dict[str, Any] = {}
     operators = set[str]()
     for name, tensor in tensors.items():
-        if "Postprocessor/" in name and (match := OPERATOR.fullmatch(name)):
+        if name == PIXELS and tensor.dim() == 4:
+            found[CANVAS] = tuple(tensor.shape[1:3])
+        elif ":" in name and (match := OPERATOR.fullmatch(name)):
             operators.add(match[1])
-        elif "processor/" in name or name.startswith("BatchMulti"):
+        elif "processor/" in name or name.startswith(("BatchMulti", POSTPROCESS)):
             for what, pattern in PATTERNS.items():
                 if pattern.fullmatch(name) and (value := _value(tensor, what)) is not None:
                     found.setdefault(what, value)

@@ -2,7 +2,9 @@
 
 The file is a FlatBuffer with the tables of `schema.fbs` of LiteRT. Convolutions are [out, height, width, in], depthwise
 ones [1, height, width, channels]. The numbers among the options of a custom operator are tensors too, named
-OPERATOR/OPTION. A zip file may follow the FlatBuffer, with the names of the classes.
+OPERATOR/OPTION. Two tensors without numbers are made here: the input as `PIXELS`, [0, height, width, channels], and
+POSTPROCESS/scores:OPERATOR of the operator that turns logits into the scores which are read by POSTPROCESS. A zip file
+may follow the FlatBuffer, with the names of the classes.
 """
 
 import io
@@ -27,6 +29,10 @@ from paretodet.weights.safe import WeightsError
 from paretodet.weights.wire import mapped
 
 POSTPROCESS = "TFLite_Detection_PostProcess"  # a custom operator: decodes and suppresses; LiteRT has it built in
+SCORES = 1  # the place of the scores among the tensors that it reads
+PIXELS = "input:pixels"
+ACTIVATIONS: dict[Any, str] = {14: "Sigmoid", 25: "Softmax"}  # by numbers of BuiltinOperator
+LONGEST_SIDE = 2**15  # px
 IDENTIFIER = b"TFL3"
 OPERATORS, GRAPHS, BUFFERS, METADATA = 1, 2, 4, 6  # fields of the table Model
 CUSTOM = 1  # of OperatorCode
@@ -198,7 +204,28 @@ def _tensors(content: "memoryview[int]") -> dict[str, Tensor]:
     options = dict(islice(_options(model), MOST_OPTIONS + 1))
     if len(options) > MOST_OPTIONS:
         raise struct.error(f"its operators have more than {MOST_OPTIONS} options")
-    return found | {name: torch.tensor(value) for name, value in options.items()}
+    stated = {name: torch.tensor(value) for name, value in options.items()}
+    return found | stated | _pixels(_graph(model)) | _activation(model)
+
+
+def _pixels(graph: FlatTable) -> dict[str, Tensor]:
+    """The input without its numbers, if there is one, of height, width and channels that are fixed."""
+    tensors, places = graph.tables(TENSORS), graph.numbers(INPUTS, "<I", DIMENSIONS)
+    shapes = [tensors[place].numbers(SHAPE, "<i", DIMENSIONS)[1:] for place in places]
+    if len(shapes) != 1 or len(shapes[0]) != 3 or not all(1 < side <= LONGEST_SIDE for side in shapes[0]):
+        return {}
+    return {PIXELS: torch.empty(0, *shapes[0], dtype=torch.uint8)}
+
+
+def _activation(model: FlatTable) -> dict[str, Tensor]:
+    """The operator that makes the scores which POSTPROCESS reads."""
+    if POSTPROCESS not in (code.text(CUSTOM) for code in model.tables(OPERATORS)):
+        return {}
+    called = list(_calls(model))
+    operators = {name: call.operator for call in called for name in call.writes}
+    read = [name for call in called if call.operator == POSTPROCESS for name in call.reads[SCORES : SCORES + 1]]
+    kinds = filter(None, (ACTIVATIONS.get(operators.get(name)) for name in read))
+    return {f"{POSTPROCESS}/scores:{kind}": torch.empty(0) for kind in kinds}
 
 
 def _constants(model: FlatTable) -> Iterator[StoredTensor]:

@@ -15,15 +15,16 @@ from paretodet.detectors.detector import Detector
 from paretodet.detectors.spec import DetectorSpec
 from paretodet.necks.extra import ExtraLayers
 from paretodet.rules.coders import DeltaCoder
+from paretodet.weights import graph_rules
 from paretodet.weights.anchors import XYWH, Orders, anchor_orders, in_order
 from paretodet.weights.folded import folded
+from paretodet.weights.formats.tflite import POSTPROCESS
 from paretodet.weights.naming import Naming, Tensors
 from paretodet.weights.safe import WeightsError
 
 BIAS = "BoxPredictor_0/BoxEncodingPredictor/Conv2D_bias"  # only TOCO ends a name so
 ANCHORS = "anchors"  # [N, 4]: center y and x, height and width, as fractions of the canvas
-OPTION = "TFLite_Detection_PostProcess/{}"  # of the operator that decodes and suppresses
-SCALES = tuple(OPTION.format(f"{side}_scale") for side in "xywh")  # the units of the codes
+SCALES = tuple(f"{POSTPROCESS}/{side}_scale" for side in "xywh")  # the units of the codes
 BACKBONE = "FeatureExtractor/MobilenetV1"
 LAST, BOXES, SCORES = f"backbone.body.{len(BODY) - 1}.pointwise", "heads.0.boxes.0", "heads.0.scores.0"
 PLACES = (  # of a scope; the path of a convolution or of the block that has it; the number in the scope that is our 0
@@ -42,13 +43,14 @@ def _matches(names: Collection[str]) -> bool:
 
 
 def _metadata(tensors: Tensors, spec: DetectorSpec) -> dict[str, Any]:
-    """The width, by the channels of the last map of the backbone, and the number of classes."""
+    """The width, by the channels of the last map of the backbone, the number of classes, and the overlap that the graph
+    states in place of the catalogue's."""
     _check(tensors, spec)
     rows, factor = _rows(tensors), _width(tensors)
     found: dict[str, Any] = {} if factor is None else {"width": factor}
     if rows.get(BOXES) and rows.get(SCORES):
         found["classes"] = 4 * rows[SCORES] // rows[BOXES] - 1
-    return found
+    return found | graph_rules.taken_over(tensors, spec)
 
 
 def _width(tensors: Tensors) -> float | None:
@@ -66,11 +68,12 @@ def _state(tensors: Tensors, module: nn.Module) -> Tensors:
     if not isinstance(module, Detector):
         raise _other(type(module).__name__)
     _check(tensors, module.spec)
+    graph_rules.check(tensors, module.spec)
     _check_scales(tensors, module.spec)
     orders, state = _orders(tensors.get(ANCHORS), module), dict[str, Tensor]()
     modules = dict(module.named_modules())
     for name, values in tensors.items():
-        if name == ANCHORS or name.startswith(OPTION.format("")) or not values.is_floating_point():
+        if name == ANCHORS or name.startswith(f"{POSTPROCESS}/") or not values.is_floating_point():
             continue  # integers are shapes, which the graph computes with
         for place, ours in _placed(name, values, modules, orders).items():
             state[name if place in state else place] = ours
@@ -134,6 +137,10 @@ def _arranged(values: Tensor, conv: nn.Conv2d) -> Tensor:
     return values.permute(3, 0, 1, 2) if conv.groups > 1 else values.permute(0, 3, 1, 2)
 
 
+def _unproved(tensors: Tensors, module: nn.Module) -> tuple[str, ...]:
+    return graph_rules.assumed(tensors, module.spec) if isinstance(module, Detector) else ()
+
+
 def _of_head(values: Tensor, path: str, orders: Orders) -> Tensor:
     _, _, kind, level = path.split(".")
     return in_order(values, orders[int(level)], XYWH if kind == "boxes" else None)
@@ -146,4 +153,5 @@ NAMING = Naming(
     state=_state,
     metadata=_metadata,
     width=_width,
+    unproved=_unproved,
 )
