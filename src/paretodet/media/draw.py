@@ -6,10 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
 
 from paretodet.images import DRAWINGS
 from paretodet.labels.rle import Rle, decode
+from paretodet.media.fonts import lettering
 
 MIN_DRAWN_SCORE = 0.3  # default threshold: detectors tuned for AP keep hundreds of boxes with low scores
 FIRST_HUE, GOLDEN = 0.58, (5**0.5 - 1) / 2  # of the circle; steps of the golden ratio fill it evenly
@@ -35,14 +36,14 @@ def mark_drawings(folder: Path) -> None:
 def draw(image: np.ndarray, detections: Sequence[LabeledBox]) -> Image.Image:
     """A copy of an image [H, W, 3] uint8 with the box, label, score and mask of every detection.
 
-    The first detection is drawn last, so that it lies on top.
+    The first detection is drawn last, so that it lies on top. A label that no font of this machine can draw is
+    replaced by its number.
     """
     drawing = Image.fromarray(_tinted(image, detections)).copy()
     pen = ImageDraw.Draw(drawing)
     scale = max(drawing.size) / 640
-    font = ImageFont.load_default(size=max(10, round(13 * scale)))
     for item in reversed(detections):
-        _box(pen, item, font, width=max(1, round(2.5 * scale)))
+        _box(pen, item, size=max(10, round(13 * scale)), width=max(1, round(2.5 * scale)))
     return drawing
 
 
@@ -62,13 +63,12 @@ def _tinted(image: np.ndarray, detections: Sequence[LabeledBox]) -> np.ndarray:
     return tinted
 
 
-def _box(
-    pen: ImageDraw.ImageDraw, item: LabeledBox, font: ImageFont.FreeTypeFont | ImageFont.ImageFont, width: int
-) -> None:
+def _box(pen: ImageDraw.ImageDraw, item: LabeledBox, *, size: int, width: int) -> None:
     ink = color(item.number)
     x1, y1, x2, y2 = item.box
     pen.rectangle((x1, y1, max(x1, x2), max(y1, y2)), outline=ink, width=width)
-    text = f"{item.label} {item.score:.2f}"
+    name, font = lettering(item.label, item.number, size)
+    text = f"{name} {item.score:.2f}"
     left, top, right, bottom = pen.textbbox((0, 0), text, font=font)
     wide, high = right - left + 4, bottom - top + 4
     x = min(max(0, x1), max(0, pen.im.size[0] - wide))
