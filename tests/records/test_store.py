@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from record_rows import measured
 
+from paretodet.errors import InputError
 from paretodet.records.row_id import job_key, row_id, row_text, with_id
 from paretodet.records.store import ImportCounts, Store, StoreError
 
@@ -251,3 +252,13 @@ def test_missing_files_are_named(store: Store, tmp_path: Path) -> None:
     for target in (tmp_path / "none" / "out.jsonl", tmp_path / "rows.db" / "out.jsonl"):
         with pytest.raises(StoreError, match="cannot write .*out.jsonl"):
             store.export_jsonl(target)
+
+
+@pytest.mark.parametrize("kind", [str, Path])
+def test_a_file_of_lines_is_no_store(tmp_path: Path, kind: type) -> None:
+    """It would become a database that no command reads."""
+    with pytest.raises(InputError) as refused:
+        Store(kind(tmp_path / "rows.jsonl"))
+    assert refused.value.id == "store-format" and "read_rows" in refused.value.message
+    assert list(tmp_path.iterdir()) == []
+    Store(f"sqlite:///{tmp_path / 'rows.jsonl'}").append(measured())  # a URL says what it is

@@ -13,7 +13,6 @@ from paretodet.cli.frontier import note_question, note_remeasure, remeasure_comm
 from paretodet.cli.output import note, note_all, print_json, show
 from paretodet.cli.places import measured_there, place_named
 from paretodet.cli.progress import ProgressBar
-from paretodet.errors import InputError
 
 if TYPE_CHECKING:
     from paretodet.bench.job import Plan
@@ -101,12 +100,10 @@ def measure(
 
 def check_outputs(store: str, report: Path | None) -> None:
     """Checks before a long run that rows and page can be written. Raises InputError."""
-    from paretodet.records.location import is_lines
+    from paretodet.records.location import check_database
     from paretodet.writing import check_target
 
-    if is_lines(store):
-        copy = f"`paretodet store copy {store} STORE` copies its rows to one"
-        raise InputError(f"store: {store} can only be read; give a .db file or a database URL ({copy})", "store-format")
+    check_database(store)
     if report:
         check_target(report, "report", read=[Path(store)])
         from paretodet.report import charts  # noqa: F401  # fails here, before a long run, if a library is missing

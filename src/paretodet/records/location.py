@@ -3,6 +3,8 @@
 import re
 from pathlib import Path
 
+from paretodet.errors import InputError
+
 LINES = ".jsonl"
 # Before the host, or as a parameter. As SQLAlchemy reads it, a password is all between the colon behind the user and an
 # "@", also "/", "?" and "#". More may be hidden than the password, never less: which "@" is meant is not known.
@@ -18,6 +20,17 @@ def is_url(target: str | Path) -> bool:
 def is_lines(target: str | Path) -> bool:
     """Whether it is a file of JSON lines."""
     return not is_url(target) and str(target).endswith(LINES)
+
+
+def check_database(target: str | Path) -> None:
+    """Raises InputError for a file of JSON lines, to which no row can be added."""
+    if is_lines(target):
+        raise InputError(
+            f"store: by its name, {target} is a file of JSON lines, which can only be read, by `paretodet.read_rows`; "
+            f"give a .db file or a database URL (`paretodet store copy {target} STORE` copies its rows to one; rename "
+            "the file if it is an SQLite database)",
+            "store-format",
+        )
 
 
 def without_password(target: str | Path) -> str:

@@ -23,7 +23,7 @@ from paretodet.errors import ErrorId, InputError, words
 from paretodet.records import postgresql
 from paretodet.records.columns import ALL_COLUMNS, row_columns, without_long_fields
 from paretodet.records.lines import read_lines, write_lines
-from paretodet.records.location import is_url, without_password
+from paretodet.records.location import check_database, is_url, without_password
 from paretodet.records.measurement import Measurement
 from paretodet.records.row_id import REQUIRED, TYPES, canonical, digest, job_key, row_text, stored_row
 from paretodet.records.rows import Rows, resolve_id
@@ -87,10 +87,11 @@ class Store:
     """Rows in a database: `target` is the path of an SQLite file, or an SQLAlchemy URL if it contains "://".
 
     `postgresql://` needs the extra `postgresql`; that database is tested like SQLite, others are not. `notify` receives
-    sentences for the user. Every method raises StoreError if the database cannot be reached, read or written.
+    sentences for the user. Raises InputError for a .jsonl file; methods raise StoreError if the database fails.
     """
 
     def __init__(self, target: str | Path = DEFAULT, *, notify: Callable[[str], None] = lambda message: None) -> None:
+        check_database(target)
         with _store_errors(without_password(target), SQLAlchemyError, ValueError):
             url = _url(target)
             sqlite = url.get_backend_name() == "sqlite"
@@ -289,8 +290,7 @@ class Store:
         try:
             with self._transaction() as connection:
                 connection.execute(sa.insert(RUNS).values(values))
-        except StoreError as error:
-            # Another process may have opened the same run between the two statements.
+        except StoreError as error:  # another process may have opened the same run between the two statements
             if isinstance(error.__cause__, IntegrityError) and (other := self._unfinished(key)):
                 return other
             raise
