@@ -1,9 +1,11 @@
 """Detections on images and videos: as data, drawn, and as COCO results."""
 
+import errno
 import json
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +19,7 @@ from paretodet.bench.accuracy import detect_image
 from paretodet.bench.contract import ContractError
 from paretodet.bench.job import Progress
 from paretodet.detection import (
+    DetectionResults,
     coco_ids,
     detect,
     detect_files,
@@ -25,7 +28,7 @@ from paretodet.detection import (
     output_paths,
     unread_media,
 )
-from paretodet.errors import InputError
+from paretodet.errors import FileError, InputError
 from paretodet.evaluation.ground_truth import read_ground_truth
 from paretodet.images import ImageError
 from paretodet.labels.image_index import images_below
@@ -304,6 +307,61 @@ def test_a_video_that_cannot_be_written_ends_the_run(folder: Path, monkeypatch: 
     with pytest.raises(ImageError) as error:
         detect_files(Corner(), [folder / "clip.mp4", folder / "a.png"], out=folder / "out")
     assert error.value.id == "output-unwritable" and list((folder / "out").glob("[!.]*")) == []
+
+
+def test_a_full_disk_loses_no_detections(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    save, saved = Image.Image.save, list[str]()
+
+    def limited(image: Image.Image, path: Path, **how: Any) -> None:
+        if saved:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        saved.append(path.name)
+        save(image, path, **how)
+
+    monkeypatch.setattr(Image.Image, "save", limited)
+    files, results = [folder / "a.png", folder / "b.png", folder / "in" / "c.png"], DetectionResults()
+    with pytest.raises(FileError) as error:
+        ids = coco_ids(files, Corner(), None, None)
+        detect_files(Corner(), files, ids=ids, out=folder / "out", results=results)
+    assert error.value.id == "output-unwritable" and str(folder / "out" / "b.png") in error.value.message
+    assert [row["image_id"] for row in results.rows] == ["a", "a", "b", "b"]
+    assert len(results.documents) == results.done == 2 and results.drawn == [folder / "out" / "a.png"]
+
+
+def test_an_interrupted_video_keeps_the_rows_of_its_frames(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that is damaged is skipped as a whole."""
+    pytest.importorskip("cv2", reason="the extra `video` is not installed")
+    from paretodet.media import video
+
+    with video.drawing(folder / "clip.mp4", 10) as put:
+        for number in range(4):
+            put(video.Frame(number, number / 10, np.full((48, 64, 3), 9, np.uint8)))
+
+    class Interrupted(Corner):
+        calls = 0
+
+        def prepare(self, images: Sequence[np.ndarray]) -> int:
+            self.calls += 1
+            if self.calls > 2:
+                raise KeyboardInterrupt
+            return super().prepare(images)
+
+    files, results = [folder / "clip.mp4", folder / "a.png"], DetectionResults()
+    ids = coco_ids(files, Corner(), None, None)
+    with pytest.raises(KeyboardInterrupt):
+        detect_files(Interrupted(), files, ids=ids, results=results)
+    assert [row["image_id"] for row in results.rows][::2] == ["clip/0", "clip/1"]
+    assert [len(each["frames"]) for each in results.documents] == [2]
+    whole = video.Video.__iter__
+
+    def damaged(opened: video.Video) -> Iterator[video.Frame]:
+        yield from islice(whole(opened), 2)
+        raise ImageError("clip.mp4: frame 3 cannot be decoded")
+
+    monkeypatch.setattr(video.Video, "__iter__", damaged)
+    found = detect_files(Corner(), files, ids=ids)
+    assert [row["image_id"] for row in found.rows] == ["a", "a"] and len(found.skipped) == 1
+    assert [each["image"] for each in found.documents] == [str(folder / "a.png")]
 
 
 @pytest.mark.parametrize("change", [tuple, lambda found: Detections(*(part[0] for part in found[:3]))])

@@ -20,12 +20,14 @@ from paretodet.evaluation.masks import Pasting, segmentations
 from paretodet.images import ImageError, is_image_name, other_size, read_image, unread_images, without_images
 from paretodet.labels.model import ImageEntry
 from paretodet.media.draw import MIN_DRAWN_SCORE, LabeledBox, draw, mark_drawings
+from paretodet.media.fonts import is_drawable
 from paretodet.reading import real_path
 from paretodet.types import Detections
-from paretodet.writing import check_folder, written
+from paretodet.writing import check_folder, explained_disk_errors, written
 
 QUALITY = 92  # of JPEG and WEBP, high enough for clean letters
 VIDEOS = (".mp4", ".mov", ".m4v", ".mkv", ".webm", ".avi")
+MORE_SPACE = "free disk space, name another folder, or draw no images"
 
 Json = dict[str, Any]
 Names = Sequence[str | None]
@@ -50,6 +52,12 @@ class DetectionResults:
     rows: list[Json] = field(default_factory=list)  # COCO results, if ids were given
     drawn: list[Path] = field(default_factory=list)
     skipped: list[str] = field(default_factory=list)  # one sentence per unreadable file
+    numbered: dict[int, str] = field(default_factory=dict)  # labels that no font has; their numbers are drawn
+
+    @property
+    def done(self) -> int:
+        """The number of files that have results, the last one perhaps in part, or were skipped."""
+        return len(self.documents) + len(self.skipped)
 
 
 def detect(
@@ -91,8 +99,11 @@ def detect_files(
     out: Path | None = None,
     score: float | None = None,
     on_progress: Callable[[Progress], None] = lambda progress: None,
+    results: DetectionResults | None = None,
 ) -> DetectionResults:
     """The detections in image and video files, with one file in memory at a time. Unreadable files are skipped.
+
+    `results` is filled meanwhile, so that a caller has what was detected before an error or an interruption.
 
     If `out` is given, every file is drawn into that folder under the name that `output_paths` gives, with the boxes
     of at least `score`, by default 0.3. Raises InputError as `output_paths` does, or if a video cannot be written;
@@ -104,15 +115,18 @@ def detect_files(
         mark_drawings(out)
     for folder in dict.fromkeys(target.parent for target in targets.values()):
         check_folder(folder, "out")
-    results, report = DetectionResults(), ProgressReporter(candidate.name, "detect", len(files), on_progress)
+    results = DetectionResults() if results is None else results
+    report = ProgressReporter(candidate.name, "detect", len(files), on_progress)
     run = _Run(candidate, labels, ids, MIN_DRAWN_SCORE if score is None else score, on_progress)
     for done, file in enumerate(files):
         report(done)
+        documents, rows = len(results.documents), len(results.rows)
         try:
             (run.video if is_video(file) else run.image)(file, targets.get(file), results)
         except ImageError as error:
             if error.id == "output-unwritable":  # a fault of the disk, not of the file
                 raise
+            del results.documents[documents:], results.rows[rows:]  # of a video that is damaged further on
             results.skipped.append(str(error))
     return results
 
@@ -229,29 +243,29 @@ class _Run:
         results.rows += self._rows(file, boxes)
         if target:
             form = Image.registered_extensions().get(file.suffix.lower(), "PNG")
-            with written(target) as temporary:
-                self._drawn(pixels, boxes).save(temporary, format=form, quality=QUALITY)
+            with explained_disk_errors(target, MORE_SPACE), written(target) as temporary:
+                self._drawn(pixels, boxes, results).save(temporary, format=form, quality=QUALITY)
             results.drawn.append(target)
 
     def video(self, file: Path, target: Path | None, results: DetectionResults) -> None:
         from paretodet.media.video import drawing, opened
 
-        frames, rows = list[Json](), list[Json]()
+        frames = list[Json]()
         with opened(file) as video, drawing(target, video.rate) if target else nullcontext() as put:
             report = ProgressReporter(file.name, "detect", video.frames, self.on_progress)
             for frame in video:
                 report(frame.number)
                 (boxes,) = detect(self.candidate, [frame.pixels], labels=self.labels)
+                if not frames:
+                    size = {"width": frame.pixels.shape[1], "height": frame.pixels.shape[0]}
+                    results.documents.append({"video": str(file), **size, "frames": frames})
                 position = {"frame": frame.number, "seconds": round(frame.seconds, 3)}
                 frames.append(position | {"detections": [_box_json(box) for box in boxes]})
-                rows += self._rows(file, boxes, frame.number)
+                results.rows += self._rows(file, boxes, frame.number)
                 if put:
-                    put(frame._replace(pixels=np.asarray(self._drawn(frame.pixels, boxes))))
-                size = {"width": frame.pixels.shape[1], "height": frame.pixels.shape[0]}
+                    put(frame._replace(pixels=np.asarray(self._drawn(frame.pixels, boxes, results))))
             if not frames:
                 raise ImageError(f"{file}: has no frame")
-        results.documents.append({"video": str(file), **size, "frames": frames})
-        results.rows += rows
         results.drawn += [target] if target else []
 
     def _expected_size(self, file: Path, pixels: np.ndarray) -> tuple[int, int]:
@@ -259,8 +273,10 @@ class _Run:
         actual = (pixels.shape[0], pixels.shape[1])
         return self.ids.sizes.get(real_path(file), actual) if self.ids else actual
 
-    def _drawn(self, pixels: np.ndarray, boxes: Sequence[LabeledBox]) -> Image.Image:
-        return draw(pixels, [box for box in boxes if box.score >= self.min_score])
+    def _drawn(self, pixels: np.ndarray, boxes: Sequence[LabeledBox], results: DetectionResults) -> Image.Image:
+        shown = [box for box in boxes if box.score >= self.min_score]
+        results.numbered |= {box.number: box.label for box in shown if not is_drawable(box.label)}
+        return draw(pixels, shown)
 
     def _rows(self, file: Path, boxes: Sequence[LabeledBox], frame: int | None = None) -> Iterator[Json]:
         """COCO results of one image, or of one frame of a video; a label that is no category is left out."""

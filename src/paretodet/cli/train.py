@@ -1,14 +1,13 @@
 """`paretodet train`."""
 
-import signal
-from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import nullcontext
 from pathlib import Path
 from shlex import quote
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any
 
 from paretodet.cli import candidate_options, options, training_options
 from paretodet.cli.output import note, note_next, print_json, show
+from paretodet.cli.signals import terminable
 from paretodet.cli.training import TrainingBar
 
 if TYPE_CHECKING:
@@ -64,7 +63,8 @@ def train(
     group = from_env()
     first = group.is_first
     try:
-        with TrainingBar(name, shown=first) as bar, _terminable() if group.processes == 1 else nullcontext():
+        # One of several processes ends at once instead: it may be waiting for one that has failed.
+        with TrainingBar(name, shown=first) as bar, terminable() if group.processes == 1 else nullcontext():
             result = run_training(config, folder, run_options, notify=note, listener=bar)
     except KeyboardInterrupt:
         if first:
@@ -76,23 +76,6 @@ def train(
         print_json(_document(result))
     else:
         _show_result(config, result)
-
-
-@contextmanager
-def _terminable() -> Iterator[None]:
-    """A context in which SIGTERM, as a scheduler sends it before it kills, interrupts as Ctrl-C does.
-
-    One of several processes ends at once instead: it may be waiting for one that has failed.
-    """
-
-    def interrupt(number: int, frame: object) -> NoReturn:
-        raise KeyboardInterrupt
-
-    before = signal.signal(signal.SIGTERM, interrupt)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
 
 
 def _show_result(config: "TrainConfig", result: "TrainResult") -> None:
