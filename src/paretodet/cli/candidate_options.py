@@ -15,7 +15,7 @@ _SEVERAL = "measure and search take several, separated by commas, or the word al
 _RUNTIME = f"Runtime that executes the network: {', '.join(CLASSES)}; eager is PyTorch. {_SEVERAL.capitalize()}"
 PRECISION = f"Number format: fp32, bf16, int8, or, in train, fp16; {_SEVERAL}"
 _CALIBRATION = "Folder of images that --precision int8 is calibrated on."
-BATCH = "Number of images in a batch; export --to onnx or openvino also takes dynamic, any number."
+BATCH = "Number of images in a batch; export --to onnx or openvino also takes dynamic, for any number."
 _SCORE = (
     "Keep detections that score above this, 0 to 1; measure and search take several, separated by commas. Without it, "
     "detect draws those of at least 0.3."
@@ -58,7 +58,7 @@ AllowFallback = Annotated[
     bool | None,
     Option(
         "--allow-fallback",
-        help="Measure also if the runtime executes another precision than --precision.",
+        help="Also measure if the runtime executes a precision other than --precision.",
         show_default="such a candidate is an error",
     ),
 ]
@@ -71,7 +71,7 @@ Sizes = Annotated[
     Option(
         "--size",
         help="Input size in pixels, SIDE or HEIGHTxWIDTH; measure and search take several, separated by commas; "
-        "export --to onnx or openvino also takes dynamic, other sizes beside the detector's own.",
+        "export --to onnx or openvino also takes dynamic, for other sizes too.",
         show_default=_OWN,
     ),
 ]
@@ -119,7 +119,7 @@ Trust = Annotated[
     bool | None,
     Option(
         "--trust",
-        help="Open what runs code of its author: module:make, .torchscript, some .pt2, bundles of aotinductor.",
+        help="Open files that can run their author's code: module:make, .torchscript, some .pt2, aotinductor bundles.",
         show_default="it is refused",
     ),
 ]

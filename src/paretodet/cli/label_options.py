@@ -10,14 +10,14 @@ from paretodet.cli.options import OUT, TO, VAL
 LabelsTo = Annotated[str, Option("--to", help=TO)]
 SplitTo = Annotated[str | None, Option("--to", help=TO, show_default="that of DATA if it can be written, else voc")]
 ValShare = Annotated[float, Option("--val", help=VAL)]
-TestShare = Annotated[float, Option("--test", help="Share of the images for a split test, 0 to 1; 0 makes none.")]
+TestShare = Annotated[float, Option("--test", help="Share of the images for a test split, 0 to 1; 0 makes none.")]
 Group = Annotated[
     str | None,
     Option(
         "--group",
-        help="Keep images together whose file names give the same match of this regular expression, or, with folder, "
-        "that lie in one folder.",
-        show_default="each image for itself",
+        help="Keep images in one split if this regular expression matches the same text in their file names; with "
+        "folder, if they are in the same folder.",
+        show_default="every image is separate",
     ),
 ]
 CopyImages = Annotated[bool, Option("--copy-images", help="Copy the images instead of linking to them.")]

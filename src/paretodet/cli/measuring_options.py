@@ -38,7 +38,5 @@ Patience = Annotated[
         show_default="60",
     ),
 ]
-Minutes = Annotated[
-    float, Option("--minutes", help="Time to measure, in minutes; exports and compilation are part of it.")
-]
+Minutes = Annotated[float, Option("--minutes", help="Time limit in minutes, including exports and compilation.")]
 Selftest = Annotated[bool, Option("--selftest", help="Run the self-test of clock and machine (about 30 s).")]

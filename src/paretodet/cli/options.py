@@ -31,11 +31,11 @@ SearchedNames = Annotated[
 ]
 EvaluatedName = Annotated[str | None, Argument(metavar="NAME", help=_NAME, show_default="none, with --results")]
 OnnxName = Annotated[
-    str, Argument(metavar="FILE", help="An ONNX or LiteRT file, model of OpenVINO (.xml) or program of torch.")
+    str, Argument(metavar="FILE", help="An ONNX, LiteRT or OpenVINO (.xml) file, or a program of torch.")
 ]
 InspectedImage = Annotated[
     Path | None,
-    Option("--image", help="Photograph to look at the numbers on.", show_default="one of a person, then others"),
+    Option("--image", help="Photograph to run the file on.", show_default="one of a person, then others"),
 ]
 NameOrData = Annotated[
     str,
@@ -133,7 +133,7 @@ ImageRoot = Annotated[
     Path | None,
     Option(
         "--image-root",
-        help="Folder to which the file names in the labels are relative (not of Pascal VOC, YOLO and LabelMe).",
+        help="Folder to which the file names in the labels are relative (not for Pascal VOC, YOLO or LabelMe).",
         show_default="searched for near the labels",
     ),
 ]
@@ -170,7 +170,8 @@ Machine = Annotated[
     ),
 ]
 AllMachines = Annotated[
-    bool, Option("--all-machines", help="Choose what keeps the limits on every machine that the store has rows of.")
+    bool,
+    Option("--all-machines", help="Choose one detector for all machines with rows in the store."),
 ]
 Split = Annotated[
     str,

@@ -9,8 +9,8 @@ _ON = Option(
     "--on",
     metavar="PLACE",
     help="Measure on another machine: ssh:HOST, ssh:USER@HOST, adb:SERIAL (Android; adb: if just one is connected); or "
-    "on those of a Ray cluster: ray:ADDRESS, ray:ADDRESS/LABEL (ray: for the one that runs here). A search takes no "
-    "adb:; with several places it measures on all at once, if their machines are equal.",
+    "on the machines of a Ray cluster: ray:ADDRESS, ray:ADDRESS/LABEL (ray: for the cluster that runs here). A search "
+    "cannot use adb:; given several places, it measures on all of them at once if their machines are equal.",
     show_default="here",
 )
 On = Annotated[str | None, _ON]
@@ -21,5 +21,5 @@ BenchmarkBinary = Annotated[
 ]
 RemotePython = Annotated[
     str | None,
-    Option("--remote-python", help="Path of the Python there that has paretodet.", show_default="python3"),
+    Option("--remote-python", help="Path of the Python on that machine that has paretodet.", show_default="python3"),
 ]

@@ -24,7 +24,7 @@ def place_named(on: str | None, *, python: str | None, benchmark: Path | None) -
     """The place or fleet of `--on`; None for this machine. Raises InputError."""
     if on is None:
         if python or benchmark:
-            raise InputError("--remote-python and --benchmark-binary: need --on beside them", "option-conflict")
+            raise InputError("--remote-python and --benchmark-binary: need --on", "option-conflict")
         return None
     from paretodet.places.table import place_of
 
@@ -91,7 +91,7 @@ def searched_host(
 def _check_options(values: Mapping[str, Any]) -> None:
     if given := [option for option, value in values.items() if value]:
         raise InputError(
-            f"{given[0]}: names files of this machine, which --on does not send; `paretodet export` makes a bundle, "
-            "which it does",
+            f"{given[0]}: names files on this machine, which --on does not send; it does send a bundle, which "
+            "`paretodet export` makes",
             "option-conflict",
         )

@@ -49,7 +49,7 @@ LearningRate = Annotated[
     float | None,
     Option(
         "--learning-rate",
-        help="Factor of an update, without unit, that the recipe's schedule multiplies; above 0.",
+        help="Base learning rate, which the recipe's schedule scales; above 0, no unit.",
         show_default="the recipe's",
     ),
 ]

@@ -59,10 +59,10 @@ ApSplit = Annotated[
 ApSource = Annotated[str | None, Option("--ap-source", help="Source of the published AP.", show_default="unknown")]
 
 WeightsName = Annotated[
-    str, Argument(metavar="NAME", help="Name of published weights, or of a detector of which one set is published.")
+    str, Argument(metavar="NAME", help="Name of published weights, or of a detector with one published set.")
 ]
 WeightsOut = Annotated[
     Path | None,
     Option("--out", help=OUT, show_default="weights in PARETODET_CACHE, else in the user's cache folder"),
 ]
-Offline = Annotated[bool, Option("--offline", help="Use no network: only check and unpack a file that is there.")]
+Offline = Annotated[bool, Option("--offline", help="Stay offline: only check and unpack a file that is already there.")]

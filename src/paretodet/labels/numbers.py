@@ -24,6 +24,6 @@ def check_numbers(used: Mapping[int, int], known: Collection[int], source: Path)
         if shifted and last - first == len(known) - 1:
             raise InputError(
                 f"labels: {source}: boxes are numbered {min(used)} to {max(used)}, and the names of the categories "
-                f"{first} to {last}, so that every box would get the name of another: correct one of them",
+                f"{first} to {last}, so that every box would get the name of another class: correct one of them",
                 "category-unknown",
             )

@@ -116,7 +116,7 @@ def _usual(rule: HubRule) -> dict[str, Any]:
 def _pixels(processor: Mapping[str, Any]) -> tuple[Pixels, Pixels]:
     """Mean and deviation of pixels in 0..1."""
     if processor.get("do_rescale") is False:
-        raise InputError("without do_rescale, which is not known here", "cfg-unsupported")
+        raise InputError("do_rescale: got false, true is needed", "cfg-unsupported")
     if processor.get("do_normalize") is False:
         return (0.0, 0.0, 0.0), (1.0, 1.0, 1.0)
     red, green, blue = (float(value) for value in processor.get("image_mean") or IMAGENET_MEAN)

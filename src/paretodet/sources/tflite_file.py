@@ -76,7 +76,7 @@ def _labels(config: CandidateConfig, stated: Labels, classes: int | None) -> Lab
     """
     if config.labels and classes not in (None, len(config.labels)):
         message = f"labels: got {len(config.labels)} names, {config.name} tells {classes} classes apart"
-        raise InputError(f"{message}; --classes FILE has a line for each, an empty one for none", "option-value")
+        raise InputError(f"{message}; --classes FILE has a line per class, an empty one for no name", "option-value")
     return config.labels or stated or (COCO_90 if classes == len(COCO_90) else ())
 
 

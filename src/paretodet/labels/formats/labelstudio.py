@@ -118,10 +118,10 @@ def _check_labeled(task: Task, regions: list[Task]) -> None:
     given = task.get("annotations", task.get("completions"))
     if isinstance(given, list) and not any(_is_sound(each) for each in given):
         what = "its annotations were canceled" if given else "it has no annotation"
-        raise InputError(f"{what}, so that nothing is known of its image", "entry-unusable")
+        raise InputError(f"{what}, so the objects of its image are unknown", "entry-unusable")
     if len(images := sorted({str(each["to_name"]) for each in regions if each.get("to_name")})) > 1:
         raise InputError(
-            f"its regions lie on several images, {', '.join(images):.80}: export one a task", "entry-unusable"
+            f"its regions lie on several images, {', '.join(images):.80}: export one image per task", "entry-unusable"
         )
 
 
