@@ -273,3 +273,41 @@ def without_sizes(folder):
     for path in folder.glob("samples.json"):
         samples = json.loads(path.read_text())["samples"]
         path.write_text(json.dumps({"samples": [each | {"metadata": None} for each in samples]}))
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, RuntimeError])
+def test_an_interruption_loses_no_detections(labels, tmp_path, error):
+    for place, name in enumerate("ab"):
+        Image.fromarray(np.zeros((*SIZES[place], 3), np.uint8)).save(tmp_path / f"{name}.png")
+
+    class Stopped(Sure):
+        def infer(self, batch):
+            if batch[0] == SIZES[1][0]:
+                raise error
+            return batch
+
+    out, sentences = tmp_path / "r.json", []
+    with pytest.raises(error):
+        evaluate_candidate(Stopped(), labels, out=out, notify=sentences.append)
+    assert [(row["image_id"], row["category_id"]) for row in json.loads(out.read_text())] == [(5, 3)]
+    assert len(sentences) == 1 and "r.json" in sentences[0] and "1 of 2" in sentences[0]
+
+
+def test_results_that_cannot_be_written_hide_no_interruption(labels, tmp_path, monkeypatch):
+    for place, name in enumerate("ab"):
+        Image.fromarray(np.zeros((*SIZES[place], 3), np.uint8)).save(tmp_path / f"{name}.png")
+
+    class Stopped(Sure):
+        def infer(self, batch):
+            if batch[0] == SIZES[1][0]:
+                raise KeyboardInterrupt
+            return batch
+
+    def full(path, text):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("paretodet.scoring.write_text", full)
+    sentences = []
+    with pytest.raises(KeyboardInterrupt):
+        evaluate_candidate(Stopped(), labels, out=tmp_path / "r.json", notify=sentences.append)
+    assert len(sentences) == 1 and "No space left" in sentences[0] and not (tmp_path / "r.json").exists()

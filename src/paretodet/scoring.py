@@ -1,7 +1,8 @@
 """Scores COCO results, or the detections of a candidate, on labels."""
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -117,14 +118,16 @@ def evaluate_candidate(
     with_errors: bool = False,
     voc_ap: bool = False,
     on_progress: "Callable[[Progress], None]" = lambda progress: None,
+    notify: Callable[[str], None] = lambda sentence: None,
 ) -> Evaluation:
     """Scores a candidate on every image of `labels`, or of one `split` of them.
 
     `image_root` is the folder that the file names in a COCO file start from; without it, folders near the labels are
     searched. An image that cannot be read, or has another size than in its labels, is left out and listed in
     `Evaluation.labels`. `names` are the class names, by default the candidate's own. `options` are recorded with
-    the result. `out` is a file for the COCO results. Raises ValueError as `evaluate_file` does, and if no image
-    is left, no class name is a category or `out` cannot be written.
+    the result. `out` is a file for the COCO results, which also gets those until an error or interruption; `notify`
+    receives a sentence about that. Raises ValueError as `evaluate_file` does, and if no image is left, no class name is
+    a category or `out` cannot be written.
     """
     from paretodet.bench.accuracy import results, unknown_classes
     from paretodet.bench.job import ProgressReporter
@@ -133,14 +136,36 @@ def evaluate_candidate(
         check_target(out, "results-out", read=[labels])
     known = read_ground_truth(labels, split=split, images=image_root)
     report = ProgressReporter(candidate.name, "accuracy", len(known.labels), on_progress)
-    detections = results(candidate, known.labels, labels=names, on_image=report)
+    rows: list[Json] = []
+    with _kept(rows, known.labels, out, notify):
+        detections = results(candidate, known.labels, labels=names, on_image=report, rows=rows)
     if out:
-        write_text(out, json.dumps(_with_names(detections.rows, known.labels)))
+        _write(rows, known.labels, out)
     known = replace(known, labels=detections.truth, skipped=known.skipped + detections.skipped)
     subject, left_out = candidate_json(candidate) | {"options": options or {}}, known.left_out + len(detections.skipped)
     if unknown := unknown_classes(candidate, known.labels, names):
         subject |= {"paired": [_without_ap(unknown)]}
     return _evaluation(subject, known, detections.rows, with_errors=with_errors, voc_ap=voc_ap, left_out=left_out)
+
+
+@contextmanager
+def _kept(rows: Sequence[Json], labels: Labels, out: Path | None, notify: Callable[[str], None]) -> Iterator[None]:
+    """A context that writes the rows so far to `out` if it raises or is interrupted."""
+    try:
+        yield
+    except BaseException:
+        if out and rows:
+            images = len({row["image_id"] for row in rows})
+            try:
+                _write(rows, labels, out)
+                notify(f"Stopped early: {out} has the detections in {images} of {len(labels)} images.")
+            except OSError as error:  # it must not hide the error that ended the evaluation
+                notify(f"{out} cannot be written ({error.strerror or error}).")
+        raise
+
+
+def _write(rows: Sequence[Json], labels: Labels, out: Path) -> None:
+    write_text(out, json.dumps(_with_names(rows, labels)))
 
 
 def _without_ap(unknown: Sequence[str]) -> str:

@@ -210,3 +210,30 @@ def test_results_take_the_folder_of_the_images(run, files, tmp_path):
     assert err.splitlines()[-1].endswith("--data set/labels.csv --image-root elsewhere --errors")
     (tmp_path / "data.yaml").write_text("train: set\nnames: [car]\n")
     assert "[option-conflict]" in run("--results", files[0], "--data", "data.yaml", "--image-root", "elsewhere")[2]
+
+
+def test_a_termination_loses_no_detections(run, tmp_path):
+    for name in "ab":
+        Image.new("RGB", (40, 30)).save(tmp_path / f"{name}.png")
+    images = [
+        {"id": number, "file_name": f"{name}.png", "width": 40, "height": 30} for number, name in ((5, "a"), (6, "b"))
+    ]
+    (tmp_path / "labels.json").write_text(json.dumps(TRUTH | {"images": images}))
+    (tmp_path / "ending_guest.py").write_text(
+        "import os, signal, torch\n"
+        "from paretodet.sources.function import FunctionAdapter\n"
+        "from paretodet.transforms.resize_policy import Stretch\n"
+        "calls = []\n"
+        "def find(batch):\n"
+        "    calls.append(batch)\n"
+        "    if len(calls) > 1:\n"
+        "        os.kill(os.getpid(), signal.SIGTERM)\n"
+        "    return torch.tensor([[[0., 0., 16., 32.]]]), torch.full((1, 1), 0.5), torch.zeros(1, 1)\n"
+        "def make():\n"
+        "    return FunctionAdapter('guest', find, fit=Stretch(height=32, width=32))\n"
+    )
+    (tmp_path / "names.txt").write_text("car\n")
+    options = ("--trust", "--classes", "names.txt", "--data", "labels.json", "--results-out", "r.json")
+    code, out, err = run("ending_guest:make", *options)
+    assert (code, out) == (130, "") and "1 of 2" in err
+    assert [row["image_id"] for row in json.loads((tmp_path / "r.json").read_text())] == [5]

@@ -63,28 +63,34 @@ def results(
     *,
     labels: LabelNames | None = None,
     on_image: Callable[[int], None] = lambda done: None,
+    rows: list[Row] | None = None,
 ) -> CocoResults:
     """Detects in every image of `truth`. An image that cannot be read, or whose size differs from the size in the
     labels, is left out and listed in `skipped`.
 
-    `labels` replaces the candidate's label names; `on_image` receives the number of finished images. Raises ValueError
-    if no image is left, or if no label is a category of `truth`.
+    `labels` replaces the candidate's label names; `on_image` receives the number of finished images. `rows` is
+    filled meanwhile, for a caller that keeps them after an interruption. Raises ValueError if no image is left, or if
+    no label is a category of `truth`.
     """
     ids = category_ids(label_names(candidate, labels), truth.categories)
-    return collect_results(truth, lambda image: detect_image(candidate, image, ids), on_image=on_image)
+    return collect_results(truth, lambda image: detect_image(candidate, image, ids), on_image=on_image, rows=rows)
 
 
 DetectImage = Callable[[ImageEntry], "list[Row] | str"]
 
 
 def collect_results(
-    truth: Labels, detect: DetectImage, *, on_image: Callable[[int], None] = lambda done: None
+    truth: Labels,
+    detect: DetectImage,
+    *,
+    on_image: Callable[[int], None] = lambda done: None,
+    rows: list[Row] | None = None,
 ) -> CocoResults:
     """Calls `detect` for each image of `truth`; it returns COCO results, or the reason why the image is left out.
 
     Raises ValueError if no image with an object is left.
     """
-    rows: list[Row] = []
+    rows = [] if rows is None else rows
     skipped: dict[int, str] = {}
     for index in range(len(truth)):
         on_image(index)

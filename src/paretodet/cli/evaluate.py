@@ -7,6 +7,7 @@ from paretodet.cli import candidate_options, options
 from paretodet.cli.candidate import Given, config, opened, with_candidate_options
 from paretodet.cli.output import flag, note, note_all, note_next, print_json, show
 from paretodet.cli.progress import ProgressBar
+from paretodet.cli.signals import terminable
 from paretodet.errors import InputError
 
 if TYPE_CHECKING:
@@ -95,9 +96,9 @@ def _run(
     candidate, names = opened(chosen), chosen.labels
     recorded: dict[str, Any] = {option: getattr(chosen, option) for option in given if option not in STATED}
     recorded |= {"layout": to_data(chosen.layout) if chosen.layout else None}
-    with ProgressBar() as bar:
+    with terminable(), ProgressBar() as bar:
         return evaluate_candidate(
-            candidate, data, image_root, names=names, options=recorded, **scoring, on_progress=bar
+            candidate, data, image_root, names=names, options=recorded, **scoring, on_progress=bar, notify=note
         )
 
 
