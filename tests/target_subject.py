@@ -1,6 +1,7 @@
 """What the tests of artifacts without suppression share: photographs, and what a bundle of them has to be."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,7 +15,7 @@ from paretodet.detectors.detector import Detector
 from paretodet.errors import InputError
 from paretodet.export import parity
 from paretodet.export.bundle import Bundle
-from paretodet.export.target import Target
+from paretodet.export.target import Suppression, Target
 from paretodet.exporting import write_bundle
 from paretodet.opening import open_candidate
 
@@ -28,10 +29,14 @@ def write_photos(folder: Path) -> Path:
     return folder
 
 
-def assert_proved_bundle(name: str, folder: Path, *, photos: Path, to: str, runtime: str) -> Bundle:
+def assert_proved_bundle(
+    name: str, folder: Path, *, photos: Path, to: str, runtime: str, suppression: Suppression | None = None
+) -> Bundle:
     """Writes a bundle, which passes its proof and detects, opened by its name, what the detector does."""
     weights = write_narrow(name, folder / "weights.safetensors", fit="letterbox")
-    bundle = write_bundle(str(weights), out=folder / "bundle", images=photos, to=to, batch=2)
+    options: dict[str, Any] = {"to": to, "suppression": suppression, "batch": 2}
+    bundle = write_bundle(str(weights), out=folder / "bundle", images=photos, **options)
+    assert (bundle.manifest.target, bundle.manifest.suppression) == (to, "out")
     assert (bundle.proof.verdict, bundle.proof.criterion) == ("passed", "equal") and bundle.proof.detections > 10
     assert (bundle.manifest.precision_layers or {}).keys() == {"fp32"}
     tensors = (*bundle.manifest.inputs, *bundle.manifest.outputs)

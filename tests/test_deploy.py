@@ -139,6 +139,21 @@ def test_the_example_detects_the_same_with_other_bundles(folder: Path, to: str, 
     assert_equal([(each["label"], each["score"], each["box"]) for each in found], wanted(folder, to))
 
 
+@pytest.mark.full
+@pytest.mark.parametrize("folder", [exported], indirect=True)
+@pytest.mark.parametrize(("to", "library"), [("onnx", "onnxruntime"), ("openvino", "openvino")])
+def test_the_example_suppresses_what_an_artifact_leaves_to_it(folder: Path, to: str, library: str) -> None:
+    pytest.importorskip(library, reason=f"{library} is not installed: pip install 'paretodet[{library}]'")
+    name, options = f"{to}-open", {"to": to, "suppression": "out", "images": folder / "photo.png"}
+    write_bundle(str(folder / "ssd.safetensors"), out=folder / name, **options)  # type: ignore[arg-type]
+    found = find_spec(library)
+    assert found and (places := found.submodule_search_locations)
+    code = f"sys.path.append({str(Path(list(places)[0]).parent)!r}); import runpy; "  # PYTHONPATH is not passed on
+    code += f"runpy.run_path({str(EXAMPLES / 'detect.py')!r}, run_name='__main__')"
+    lines = [json.loads(line) for line in run(folder, code, name, "photo.png").splitlines()]
+    assert_equal([(each["label"], each["score"], each["box"]) for each in lines], wanted(folder, name))
+
+
 def test_the_example_names_a_form_that_it_cannot_run(folder: Path) -> None:
     copy = Path(shutil.copytree(folder / "ssd", folder / "native", dirs_exist_ok=True)) / "bundle.json"
     copy.write_text(copy.read_text("utf-8").replace('"target": "onnx"', '"target": "aotinductor"'), "utf-8")

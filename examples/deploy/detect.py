@@ -11,7 +11,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageOps
 
-FINISHED = ["boxes", "scores", "labels"]
+UNSELECTED = ["boxes", "scores"]
+FINISHED = [*UNSELECTED, "labels"]
 PLACES = {  # by sampling: the place in the photo of which output i of a side is read
     "opencv": lambda i, source, target: (i + 0.5) * source / target - 0.5,
     "torch": lambda i, source, target: (i + 0.5) * source / target - 0.5,
@@ -52,20 +53,37 @@ def run_onnx(path, bundle, pixels):
     """Boxes, scores and labels of finished detections, on the canvas."""
     import onnxruntime
 
-    return [part[0] for part in onnxruntime.InferenceSession(path).run(FINISHED, feed(pixels))]
+    return finished(onnxruntime.InferenceSession(path).run(names(bundle), feed(bundle, pixels)), bundle)
 
 
 def run_openvino(path, bundle, pixels):
     """The same of a model of OpenVINO, which would round boxes to bf16 where the processor has it."""
     import openvino
 
-    found = openvino.Core().compile_model(path, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})(feed(pixels))
-    return [found[name][0] for name in FINISHED]
+    found = openvino.Core().compile_model(path, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})(feed(bundle, pixels))
+    return finished([found[name] for name in names(bundle)], bundle)
 
 
-def feed(pixels):
-    """The inputs of an artifact that ends with finished detections."""
-    return {"pixels": planes(pixels), "sizes": np.array([pixels.shape[1:3]], np.float32)}
+def is_unselected(bundle):
+    """Whether its artifact ends before suppression, as one of `export --suppression out` does."""
+    return bundle.get("suppression") == "out"
+
+
+def feed(bundle, pixels):
+    """The inputs of a graph."""
+    sizes = {} if is_unselected(bundle) else {"sizes": np.array([pixels.shape[1:3]], np.float32)}
+    return {"pixels": planes(pixels), **sizes}
+
+
+def names(bundle):
+    """The outputs of a graph."""
+    return UNSELECTED if is_unselected(bundle) else FINISHED
+
+
+def finished(outputs, bundle):
+    """Boxes, scores and labels of its outputs."""
+    parts = [part[0] for part in outputs]
+    return selected(*parts, bundle) if is_unselected(bundle) else parts
 
 
 def planes(pixels):

@@ -34,12 +34,14 @@ from paretodet.export.bundle import (
     read_manifest,
     write_manifest,
 )
+from paretodet.export.calibration import detector_feed, pixels_feed
 from paretodet.export.layers import Divergence, first_divergence
 from paretodet.export.open_size import SizeRange, size_range
 from paretodet.export.parity import Boxes, Comparison, boxes_of, detected
 from paretodet.export.proof import EXACT, Pair, ParityError, Proof, ProofImages, prove
 from paretodet.export.table import TARGETS, target_of
-from paretodet.export.target import Target, Written
+from paretodet.export.target import Suppression, Target, Written
+from paretodet.export.unselected import check_suppression_out
 from paretodet.extras import version_of
 from paretodet.media.photographs import Photographs, photographs
 from paretodet.network import ArtifactNetwork, TorchNetwork
@@ -89,6 +91,7 @@ def write_bundle(
     *,
     out: Path | str,
     to: str = "onnx",
+    suppression: Suppression | None = None,
     batch: int | None = 1,
     size: Literal["fixed", "dynamic"] = "fixed",
     images: ImageFiles | None = None,
@@ -102,7 +105,8 @@ def write_bundle(
     """Writes the detector of this name to the new folder `out`, as an artifact with the proof of its parity.
 
     `to` is the form of the artifact, which takes `batch` images a call; None: any number, of "onnx" and "openvino".
-    With `size` "dynamic" it takes other sizes too, of these forms and of YOLO, RetinaNet and FCOS with weights.
+    With `size` "dynamic" it takes other sizes too, of these forms and of YOLO, RetinaNet and FCOS with weights. With
+    `suppression` "out" these forms end before suppression, of detectors of one stage, as "torch" and others always do.
     The proof runs it and the detector in eager PyTorch and float32 on `images`, a folder or files, by default on
     photographs at hand, or on the labeled images of `data`, which measures its AP too. `options` are fields of
     `CandidateConfig`: weights, precision, height and width, fit, thresholds. `notify` receives sentences for the user.
@@ -119,13 +123,15 @@ def write_bundle(
     'yolo_v3_tiny-96'
     """
     check_inputs(images, data, split, image_root)
-    folder, target = Path(out), target_of(to)
+    folder, target = Path(out), target_of(to, suppression)
     chosen = {key: value for key, value in options.items() if value is not None}
     config = CandidateConfig(name=check(str(name)), batch=1 if batch is None else batch, **chosen)
     _check_exportable(config)
     target.check(config)
     _check_out(folder)
     task = _task(config, target, batch, size, notify)
+    if suppression == "out":
+        check_suppression_out(task.detector.spec)
     labels = read_ground_truth(data, split=split, images=image_root) if data else None
     shown = _proof_images(images, notify) if task.sizes or labels is None else NO_IMAGES
     count = len(labels.labels if labels else shown.images) + (len(shown.images) if task.sizes else 0)
@@ -199,7 +205,9 @@ def _task(
 def _sizes(config: CandidateConfig, target: Target, detector: Detector) -> SizeRange:
     """The canvases that the artifact can take. Raises InputError if they are one alone."""
     why = None
-    if not target.takes_any_size:
+    if target.suppression == "out" and target_of(target.name).takes_any_size:
+        why = "with --suppression out artifacts have one size; give --size HxW, or no --suppression"
+    elif not target.takes_any_size:
         forms = " or ".join(each.name for each in TARGETS if each.takes_any_size)
         why = f"--to {target.name} writes artifacts of one size; give --to {forms}, or --size HxW"
     elif config.precision == CALIBRATED:
@@ -237,6 +245,7 @@ def _candidates(task: _Task, path: Path) -> tuple[NetworkCandidate, NetworkCandi
         identity={},
         spec=task.network.spec,
         any_size=task.sizes is not None,
+        is_selected=task.target.suppression == "in",
     )
     config = replace(task.config, runtime=task.config.runtime or task.target.runtime)
     runtime = runtime_of(config, network.form)
@@ -312,7 +321,7 @@ def _diverged(pair: Pair, task: _Task, comparison: Comparison) -> str:
 
     def first(canvas: Pair) -> Divergence | None:
         images = canvas.artifact.prepare([worst] * pair.batch)
-        feed = {"pixels": images.pixels.numpy(), "sizes": images.sizes.numpy()}
+        feed = dict((detector_feed if task.target.suppression == "in" else pixels_feed)(images))
         show = partial(task.target.layers, session.path, open_program=session.open, feed=feed)
         return first_divergence(eager.module, images, show, bound=BOUNDS.get(pair.precision, BOUND))
 
@@ -332,6 +341,7 @@ def _manifest(
     program, meanings = artifact.session.program, {**MEANINGS, **task.target.meanings}
     facts, select, fit = artifact.facts(), _select(task.detector), task.network.fit
     height, width = fit.canvas((1, 1))
+    libraries = "torch", *task.target.written_by(task.config)
     return Manifest(
         name=task.network.name,
         target=task.target.name,
@@ -355,11 +365,12 @@ def _manifest(
         published=task.config.as_published and facts.precision == EXACT,
         counts=Counts(**{field.name: getattr(facts, field.name) for field in fields(Counts)}),
         spec=str(facts.spec),
-        versions={"paretodet": __version__} | {name: version_of(name) for name in ("torch", *_libraries(task))},
+        versions={"paretodet": __version__} | {name: version_of(name) for name in libraries},
         proof=proof,
         calibration=images.to_json() if (images := task.target.calibration(task.config)) else None,
         accuracy=_stated_accuracy(task.config) if (proof.precision, proof.verdict) == (EXACT, "passed") else None,
         sizes=task.sizes,
+        suppression=task.target.suppression,
     )
 
 
@@ -367,13 +378,6 @@ def _stated_accuracy(config: CandidateConfig) -> StatedAccuracy | None:
     """What was published of the weights, if the detector is as it was published with them."""
     stated = source_of(config.name).accuracy_of(config) if config.weights else {}
     return StatedAccuracy(**stated) if stated else None
-
-
-def _libraries(task: _Task) -> tuple[str, ...]:
-    """Those that wrote the artifact."""
-    target = task.target
-    quantizer = target.quantizer.libraries if target.quantizer and task.config.precision == CALIBRATED else ()
-    return tuple(dict.fromkeys((*target.libraries, *quantizer)))
 
 
 def _select(detector: Detector) -> PostProcess:

@@ -84,6 +84,7 @@ class ArtifactNetwork:
     score: float | None = None  # detections that score no more are dropped, beside those that the artifact drops
     spec: DetectorSpec | None = None
     any_size: bool = False  # whether its canvas may have other sides than that of `fit`
+    is_selected: bool = True  # of a graph: whether it ends with detections; else before suppression, as `spec` has it
 
 
 Network = TorchNetwork | OnnxNetwork | ArtifactNetwork

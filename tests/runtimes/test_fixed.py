@@ -60,6 +60,14 @@ def test_stages_of_another_batch_are_the_call(count: int, masks: bool) -> None:
         assert found is other is None or torch.equal(found, other)
 
 
+def test_stages_that_take_any_number_of_images_run_once() -> None:
+    program = Program(masks=False)
+    state: Any = images(3)
+    for _, stage in staged(program.stages, None):
+        state = stage(state)
+    assert program.sizes == [3] and state.scores[:, 0].tolist() == [2.0, 4.0, 6.0]
+
+
 @pytest.mark.parametrize(("count", "ms", "computed"), [(1, 3.0, 2), (2, 3.0, 2), (3, 6.0, 4)])
 def test_the_times_of_one_batch_become_those_of_the_call(count: int, ms: float, computed: int) -> None:
     assert of_call([LayerTime("a", "Conv", 3.0)], images(count), SIZE) == (LayerTime("a", "Conv", ms, computed),)

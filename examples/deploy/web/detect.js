@@ -17,6 +17,7 @@ export async function open(folder) {
   if (!answer.ok) throw new Error(`the folder ${folder} holds no bundle.json`);
   const bundle = await answer.json();
   if (bundle.target !== "onnx") throw new Error(`the bundle is of ${bundle.target}: export it again with --to onnx`);
+  if (bundle.suppression === "out") throw new Error("the artifact ends before suppression: export it again with --suppression in");
   if (![null, 1].includes(bundle.batch)) throw new Error("this example takes one photo at a time");
   return { bundle, session: await ort.InferenceSession.create(`${folder}/${bundle.artifact}`) };
 }

@@ -17,6 +17,7 @@ def export(
     out: options.Out,
     given: Given,
     to: options.To = "onnx",
+    suppression: options.Suppression = None,
     size: candidate_options.Sizes = None,
     batch: options.ExportBatch = "1",
     images: options.Images = None,
@@ -37,7 +38,8 @@ def export(
 
     height, width = parsing.size(size) or (None, None)
     wanted = config_fields(given) | {"height": height, "width": width, "batch": parsing.batch(batch)}
-    artifact: dict[str, Any] = {"to": to, "size": "dynamic" if size == parsing.DYNAMIC else "fixed"}
+    artifact: dict[str, Any] = {"to": to, "suppression": suppression}
+    artifact |= {"size": "dynamic" if size == parsing.DYNAMIC else "fixed"}
     labeled: dict[str, Any] = {"images": images, "data": data, "split": data_split, "image_root": image_root}
     try:
         with ProgressBar() as bar:

@@ -115,6 +115,15 @@ TO = (
 
 To = Annotated[str, Option("--to", help=TO)]
 ExportBatch = Annotated[str, Option("--batch", help=BATCH)]
+Suppression = Annotated[
+    str | None,
+    Option(
+        "--suppression",
+        help="Suppress overlapping boxes in the artifact, or out of it, in the program that runs it; --to onnx and "
+        "openvino leave the choice, for detectors of one stage.",
+        show_default="in of onnx, openvino and aotinductor, out of the others",
+    ),
+]
 
 # images and labels
 

@@ -17,6 +17,7 @@ from paretodet.config import BUNDLE
 from paretodet.errors import InputError
 from paretodet.export.open_size import SizeRange
 from paretodet.export.proof import Proof
+from paretodet.export.target import Suppression
 from paretodet.reading import read_bytes, sha256
 from paretodet.schema import Count, Finite, Limits, Pixels, SchemaError
 from paretodet.transforms.resize_policy import Letterbox, ResizePolicy, ShortSideCrop, Stretch
@@ -111,6 +112,7 @@ class Manifest:
     )
     accuracy: StatedAccuracy | None = None  # published of its weights, where the artifact keeps it
     sizes: SizeRange | None = None  # that it takes beside `height` and `width`; None: these alone
+    suppression: Suppression | None = None  # in the artifact, or out of it by the program; None: older, as of its form
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -28,6 +28,11 @@ def detector_feed(images: Images) -> Feed:
     return {"pixels": images.pixels.numpy(), "sizes": images.sizes.float().numpy()}
 
 
+def pixels_feed(images: Images) -> Feed:
+    """The same of one that ends before suppression (`export.unselected`): every image fills its canvas."""
+    return {"pixels": images.pixels.numpy()}
+
+
 @dataclass(frozen=True, kw_only=True)
 class CalibrationFeeds:
     """Feeds of a graph from image files, which are read anew in every pass.

@@ -18,7 +18,9 @@ from paretodet.layers.fold import fold_norms
 from paretodet.reports import report
 from paretodet.weights import safe
 
-GRAPH, PTE, TFLITE = "detector.onnx", "detector.pte", "detector.tflite"
+GRAPH, UNSELECTED_GRAPH = "detector.onnx", "unselected.onnx"
+GRAPHS = {"in": GRAPH, "out": UNSELECTED_GRAPH}  # by where boxes are suppressed: in the graph, or out of it
+PTE, TFLITE = "detector.pte", "detector.tflite"
 PT2 = {"fp32": "detector.pt2", "bf16": "detector.bf16.pt2"}
 AOTINDUCTOR = {"fp32": "aotinductor.pt2", "bf16": "aotinductor.bf16.pt2"}
 ONNX_PARTS, TORCHSCRIPT_PARTS, TORCHSCRIPT = "parts.onnx", "parts.torchscript", "whole.torchscript"
@@ -27,8 +29,7 @@ PT2_WHOLE, PT2_PARTS = "unselected.pt2", "parts.pt2"
 _SPEC, _WEIGHTS = "spec.json", "weights.safetensors"
 _LIBRARIES = {
     **dict.fromkeys((*PT2.values(), *AOTINDUCTOR.values()), ("torch",)),
-    GRAPH: ("torch", "onnx", "onnxscript"),
-    ONNX_PARTS: ("torch", "onnx", "onnxscript"),
+    **dict.fromkeys((GRAPH, UNSELECTED_GRAPH, ONNX_PARTS), ("torch", "onnx", "onnxscript")),
     TORCHSCRIPT_PARTS: ("torch",),
     TORCHSCRIPT: ("torch",),
     PTE: ("torch", "executorch"),
@@ -45,14 +46,14 @@ def exported_graph(
 ) -> Entry:
     """The folder with the detector's graph: fixed batch and canvas, batch norms folded, float32.
 
-    Of GRAPH, the number of images is open with `batch` None, and the canvas with `sizes`.
-    `form` is GRAPH, the file of that name with the whole detector as ONNX; PTE, TFLITE, TORCHSCRIPT or one of PT2, the
-    same up to its suppression (`export.unselected`) for ExecuTorch, LiteRT, ncnn or torch, PT2 in its precision; or the
-    detector's parts (`export.parts`) as ONNX_PARTS, TORCHSCRIPT_PARTS, PTE_PARTS or TFLITE_PARTS. PT2_WHOLE and
-    PT2_PARTS are PTE and PTE_PARTS as quantizers take them, the first one in a file `detector.pt2`, and AOTINDUCTOR the
-    whole detector as native code for this processor (`export.aotinductor`), in its precision. A separate process
-    writes it, so that the exporter's memory is not counted as the detector's. Raises ValueError if the detector
-    cannot be exported.
+    Of GRAPHS, the number of images is open with `batch` None, and of GRAPH the canvas with `sizes`.
+    `form` is GRAPH, the file of that name with the whole detector as ONNX; UNSELECTED_GRAPH, the same up to its
+    suppression (`export.unselected`), as are PTE, TFLITE, TORCHSCRIPT and those of PT2 for ExecuTorch, LiteRT, ncnn and
+    torch, PT2 in its precision; or the detector's parts (`export.parts`) as ONNX_PARTS, TORCHSCRIPT_PARTS, PTE_PARTS or
+    TFLITE_PARTS. PT2_WHOLE and PT2_PARTS are PTE and PTE_PARTS as quantizers take them, the first one in a file
+    `detector.pt2`, and AOTINDUCTOR the whole detector as native code for this processor (`export.aotinductor`), in its
+    precision. A separate process writes it, so that the exporter's memory is not counted as the detector's. Raises
+    ValueError if the detector cannot be exported.
     """
     key: dict[str, Any] = {
         "kind": form,
@@ -105,6 +106,10 @@ def write_graph(source: Path, folder: Path, form: str, batch: int | None, sizes:
 
         to_onnx(detector, folder / GRAPH, batch=batch, sizes=sizes)
         return None
+    if form == UNSELECTED_GRAPH:
+        from paretodet.export.onnx import unselected_to_onnx
+
+        return unselected_to_onnx(detector, folder / form, batch=batch)
     assert batch is not None
     if form in (TORCHSCRIPT_PARTS, TORCHSCRIPT):
         from paretodet.export.torchscript import parts_to_torchscript, unselected_to_torchscript

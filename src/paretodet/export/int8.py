@@ -1,16 +1,18 @@
 """Networks in int8, kept in the cache."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
 from paretodet.detectors.detector import Detector
+from paretodet.detectors.spec import DetectorSpec
 from paretodet.errors import InputError, words
 from paretodet.export.apart import OF_NETWORK, run_apart
 from paretodet.export.cache import Entry, cached
-from paretodet.export.calibration import CalibrationFeeds
-from paretodet.export.graph import GRAPH, exported_graph
+from paretodet.export.calibration import CalibrationFeeds, pixels_feed
+from paretodet.export.graph import GRAPH, UNSELECTED_GRAPH, exported_graph
 from paretodet.export.programs_int8 import (
     Assembly,
     PartsAssembly,
@@ -21,6 +23,7 @@ from paretodet.export.programs_int8 import (
 from paretodet.export.quantizer import Quantizer
 from paretodet.export.scan import quantize
 from paretodet.export.steps import BuildSteps
+from paretodet.export.unselected import Selection
 from paretodet.extras import version_of
 from paretodet.media.calibration import CalibrationImages
 from paretodet.transforms.resize_policy import ResizePolicy
@@ -40,11 +43,18 @@ def quantized_detector(
     fit: ResizePolicy,
     batch: int,
     is_trained: bool = True,
+    unselected: DetectorSpec | None = None,
 ) -> Entry:
-    """The folder with a detector in int8 whose graph is the entry `exported`, for as many images a call."""
+    """The folder with a detector in int8 whose graph is the entry `exported`, for as many images a call.
+
+    `unselected` is its spec if the graph is one without selection (`export.unselected`).
+    """
     feeds = CalibrationFeeds(paths=images.paths, fit=fit, batch=batch)
     key = {"graph": exported.folder.name, "fit": repr(fit)}
     write = partial(quantize, quantizer, exported.folder / GRAPH, feeds=feeds)
+    if unselected:
+        graph, detect = exported.folder / UNSELECTED_GRAPH, Selection(unselected, fit.canvas((1, 1))).detections
+        write = partial(quantize, quantizer, graph, feeds=replace(feeds, feed=pixels_feed), detect=detect)
     return quantized(quantizer, images, key, write, is_trained=is_trained)
 
 

@@ -16,7 +16,7 @@ from paretodet.export.apart import OF_NETWORK
 from paretodet.export.graph import TORCHSCRIPT
 from paretodet.export.layers import Activation, Layer, Shown, no_activation
 from paretodet.export.ncnn import BIN, LAYERS, PARAM, NcnnLayer, converted, read_layers
-from paretodet.export.target import Target, Written
+from paretodet.export.target import Suppression, Target, Written
 from paretodet.export.torchscript import SHAPES, WHOLE
 from paretodet.export.unselected import MEANINGS, PIXELS, check_one_stage
 
@@ -35,6 +35,7 @@ class NcnnTarget(Target):
 
     name: ClassVar[str] = "ncnn"
     runtime: ClassVar[str] = "ncnn"
+    suppression: ClassVar[Suppression] = "out"
     precisions: ClassVar[tuple[str, ...]] = ("fp32",)
     libraries: ClassVar[tuple[str, ...]] = ("ncnn", "pnnx")
     extras: ClassVar[str] = "ncnn"

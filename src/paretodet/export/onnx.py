@@ -13,6 +13,7 @@ import torch
 
 from paretodet.detectors.detector import Detector
 from paretodet.detectors.spec import to_json
+from paretodet.export import unselected
 from paretodet.export.open_size import BlockModule, SizeRange, in_blocks, take_pixels
 from paretodet.export.parts import INPUT, module_paths, output_names, part_inputs, part_program, parts
 from paretodet.export.program import TensorModule, blank, noise
@@ -44,10 +45,15 @@ def exported(
     module, (pixels, true) = TensorModule(detector), blank(batch or 2, _canvas(detector, sizes), detector.mean.device)
     if sizes:
         module, pixels = BlockModule(detector), in_blocks(pixels, sizes.multiple)
-    images = {} if batch else {0: torch.export.Dim("batch", max=MAX_BATCH)}
+    images = _open_images(batch)
     open_sides = ({**images, **_open_sides(sizes)}, images) if sizes or not batch else None
     with torch.no_grad():
         return torch.export.export(module, (pixels, true), dynamic_shapes=open_sides, strict=strict)
+
+
+def _open_images(batch: int | None) -> dict[int, Any]:
+    """The first side of what has an image a row."""
+    return {} if batch else {0: torch.export.Dim("batch", max=MAX_BATCH)}
 
 
 def _canvas(detector: Detector, sizes: SizeRange | None) -> tuple[int, int]:
@@ -81,17 +87,41 @@ def to_onnx(
     """
     program = exported(detector, batch, sizes=sizes) if program is None else program
     onnx_program = _translated(program, INPUTS, OUTPUTS[: len(program.graph_signature.user_outputs)])
-    _remove_traces(onnx_program)
-    if batch is None:
-        _name_batch(onnx_program.model.graph)
-    if sizes:
-        take_pixels(onnx_program.model.graph, sizes.multiple)
-    onnx_program.model.metadata_props["paretodet.spec"] = to_json(detector.spec)
-    _name_nodes(onnx_program.model.graph)
+    _describe(onnx_program, detector, batch, sizes)
     if path is not None:
-        with written(path) as temporary:
-            onnx_program.save(temporary, external_data=False)
+        _save(onnx_program, path)
     return onnx_program
+
+
+def unselected_to_onnx(detector: Detector, path: Path, *, batch: int | None = 1) -> None:
+    """Writes a one-stage detector up to its suppression (`export.unselected`), which takes planes of colors.
+
+    `batch` is as in `to_onnx`.
+    """
+    module, pixels = unselected.Unselected(detector, "NCHW"), blank(batch or 2, _canvas(detector, None)).pixels
+    with torch.no_grad():
+        program = torch.export.export(module, (pixels,), dynamic_shapes=(_open_images(batch),))
+    made = _translated(program, (unselected.PIXELS,), unselected.OUTPUTS)
+    _describe(made, detector, batch)
+    _save(made, path)
+
+
+def _describe(
+    program: torch.onnx.ONNXProgram, detector: Detector, batch: int | None, sizes: SizeRange | None = None
+) -> None:
+    """Names what a program takes and computes; the spec becomes its metadata."""
+    _remove_traces(program)
+    if batch is None:
+        _name_batch(program.model.graph)
+    if sizes:
+        take_pixels(program.model.graph, sizes.multiple)
+    program.model.metadata_props["paretodet.spec"] = to_json(detector.spec)
+    _name_nodes(program.model.graph)
+
+
+def _save(program: torch.onnx.ONNXProgram, path: Path) -> None:
+    with written(path) as temporary:
+        program.save(temporary, external_data=False)
 
 
 def _name_batch(graph: Any) -> None:
@@ -121,8 +151,7 @@ def parts_to_onnx(detector: Detector, folder: Path, *, batch: int = 1) -> None:
         made = _translated(program, (INPUT,), outputs)
         _name_nodes(made.model.graph, module_paths(name))
         made.model.producer_name = "paretodet"  # of "pytorch", OpenCV counts the padding in average pooling, always
-        with written(folder / f"{name}.onnx") as temporary:
-            made.save(temporary, external_data=False)
+        _save(made, folder / f"{name}.onnx")
 
 
 def _translated(

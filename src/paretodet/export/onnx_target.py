@@ -2,7 +2,7 @@
 
 import ast
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import groupby, starmap
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -12,13 +12,14 @@ import numpy as np
 
 from paretodet.config import CandidateConfig
 from paretodet.detectors.detector import Detector
-from paretodet.export.graph import GRAPH, exported_graph
+from paretodet.export.graph import GRAPH, GRAPHS, exported_graph
 from paretodet.export.int8 import quantized_detector
 from paretodet.export.layers import Layer, Shown
 from paretodet.export.onnx_int8 import OnnxInt8
 from paretodet.export.open_size import SizeRange
 from paretodet.export.quantizer import Quantizer
-from paretodet.export.target import Target, Written, check_references
+from paretodet.export.target import Suppression, Target, Written, check_references
+from paretodet.export.unselected import MEANINGS
 from paretodet.onnx_references import DOMAINS, references
 
 ROOT = "detector."  # of the modules in the scopes of a node
@@ -38,10 +39,17 @@ class OnnxTarget(Target):
     takes_any_size: ClassVar[bool] = True
 
     def write(self, detector: Detector, folder: Path, config: CandidateConfig, batch: int | None) -> Written:
-        entry = exported_graph(detector, batch=batch)
-        path = entry.folder / GRAPH
+        entry = exported_graph(detector, batch=batch, form=GRAPHS[self.suppression])
+        path = entry.folder / GRAPHS[self.suppression]
         if images := self.calibration(config):
-            made = quantized_detector(OnnxInt8(), images, exported=entry, fit=detector.spec.fit, batch=batch or 1)
+            made = quantized_detector(
+                OnnxInt8(),
+                images,
+                exported=entry,
+                fit=detector.spec.fit,
+                batch=batch or 1,
+                unselected=detector.spec if self.suppression == "out" else None,
+            )
             path = made.folder / OnnxInt8.artifact
         shutil.copyfile(path, folder / GRAPH)
         return Written(artifact=GRAPH)
@@ -69,6 +77,17 @@ class OnnxTarget(Target):
             shown = _with_outputs(path, set(layers), probe)
             outputs = open_program(probe)(feed)[-len(shown) :] if shown else ()
             yield from starmap(Shown, zip(shown, outputs, strict=True))
+
+
+class UnselectedOnnxTarget(OnnxTarget):
+    """The same of a one-stage detector without its suppression.
+
+    Its input is `pixels` [B, 3, H, W], its outputs are `boxes` [B, N, 4] and `scores` [B, N, K].
+    """
+
+    suppression: ClassVar[Suppression] = "out"
+    takes_any_size: ClassVar[bool] = False
+    meanings: ClassVar[Mapping[str, str]] = MEANINGS
 
 
 def _references(path: Path) -> tuple[frozenset[str], frozenset[str]]:

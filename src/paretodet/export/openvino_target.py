@@ -3,7 +3,7 @@
 import re
 import shutil
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence, Set
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from itertools import starmap
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -15,13 +15,14 @@ from paretodet.config import CandidateConfig
 from paretodet.detectors.detector import Detector
 from paretodet.errors import InputError
 from paretodet.export import openvino_model
-from paretodet.export.graph import GRAPH, exported_graph
+from paretodet.export.graph import GRAPH, GRAPHS, exported_graph
 from paretodet.export.int8 import quantized_detector
 from paretodet.export.layers import Layer, Shown
 from paretodet.export.open_size import SizeRange
 from paretodet.export.openvino_int8 import OpenVinoInt8
 from paretodet.export.quantizer import Quantizer
-from paretodet.export.target import Target, Written
+from paretodet.export.target import Suppression, Target, Written
+from paretodet.export.unselected import MEANINGS
 
 MODEL, WEIGHTS = "detector.xml", "detector.bin"
 OUTPUT = re.compile(r"(.+)/(?:conv2d|conv_transpose2d|linear)(?:_([0-9]+))?")  # of a layer: its module and its rank
@@ -41,14 +42,21 @@ class OpenVinoTarget(Target):
     takes_any_size: ClassVar[bool] = True
 
     def write(self, detector: Detector, folder: Path, config: CandidateConfig, batch: int | None) -> Written:
-        entry = exported_graph(detector, batch=batch)
+        entry = exported_graph(detector, batch=batch, form=GRAPHS[self.suppression])
         if images := self.calibration(config):
-            made = quantized_detector(OpenVinoInt8(), images, exported=entry, fit=detector.spec.fit, batch=batch or 1)
+            made = quantized_detector(
+                OpenVinoInt8(),
+                images,
+                exported=entry,
+                fit=detector.spec.fit,
+                batch=batch or 1,
+                unselected=detector.spec if self.suppression == "out" else None,
+            )
             written = made.folder / OpenVinoInt8.artifact
             shutil.copyfile(written, folder / MODEL)
             shutil.copyfile(written.with_suffix(".bin"), folder / WEIGHTS)
         else:
-            _convert(entry.folder / GRAPH, folder / MODEL, config.precision)
+            _convert(entry.folder / GRAPHS[self.suppression], folder / MODEL, config.precision)
         return Written(artifact=MODEL, others=(WEIGHTS,))
 
     def write_any_size(
@@ -79,6 +87,14 @@ class OpenVinoTarget(Target):
             openvino_model.save(model, probe)
             outputs = open_program(probe)(feed)[-len(shown) :] if shown else ()
             yield from starmap(Shown, zip(shown, outputs, strict=True))
+
+
+class UnselectedOpenVinoTarget(OpenVinoTarget):
+    """The same of a one-stage detector without its suppression; its tensors are those of `UnselectedOnnxTarget`."""
+
+    suppression: ClassVar[Suppression] = "out"
+    takes_any_size: ClassVar[bool] = False
+    meanings: ClassVar[Mapping[str, str]] = MEANINGS
 
 
 def _convert(graph: Path, path: Path, precision: str | None) -> None:

@@ -10,7 +10,7 @@ from paretodet.detectors.detector import Detector
 from paretodet.export.graph import exported_graph
 from paretodet.export.int8 import quantized_unselected
 from paretodet.export.programs_int8 import ProgramQuantizer
-from paretodet.export.target import Target, Written
+from paretodet.export.target import Suppression, Target, Written
 from paretodet.export.unselected import MEANINGS, check_one_stage
 
 
@@ -19,6 +19,7 @@ class ProgramTarget(Target):
 
     title: ClassVar[str]  # what the runtime is called in messages
     file: ClassVar[str]  # a form of `export.graph`, of which there is one file
+    suppression: ClassVar[Suppression] = "out"
     precisions: ClassVar[tuple[str, ...]] = ("fp32", "int8")
     quantizer: ClassVar[ProgramQuantizer]  # writes a file of the same name
     meanings: ClassVar[Mapping[str, str]] = MEANINGS

@@ -4,7 +4,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 
@@ -16,6 +16,8 @@ from paretodet.export.open_size import SizeRange
 from paretodet.export.quantizer import Quantizer
 from paretodet.extras import require
 from paretodet.media.calibration import CalibrationImages, calibration_images
+
+Suppression = Literal["in", "out"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,6 +36,7 @@ class Target(ABC):
     precisions: ClassVar[tuple[str, ...]]
     libraries: ClassVar[tuple[str, ...]]  # import names of what writes and runs it
     extras: ClassVar[str]  # of this package, that install them
+    suppression: ClassVar[Suppression] = "in"  # whether boxes that overlap are suppressed in the artifact or out of it
     quantizer: ClassVar[Quantizer | None] = None  # of targets that have int8
     is_native: ClassVar[bool] = False  # whether loading it runs code of its author
     shows_layers: ClassVar[bool] = False  # whether it has `layers`
@@ -61,6 +64,11 @@ class Target(ABC):
     def calibration(self, config: CandidateConfig) -> CalibrationImages | None:
         """The images that int8 is calibrated on; None of other precisions. Raises InputError if there are none."""
         return calibration_images(config.calibration) if config.precision == CALIBRATED else None
+
+    def written_by(self, config: CandidateConfig) -> tuple[str, ...]:
+        """The libraries that write such an artifact."""
+        quantizer = self.quantizer.libraries if self.quantizer and config.precision == CALIBRATED else ()
+        return tuple(dict.fromkeys((*self.libraries, *quantizer)))
 
     def check_any_number(self) -> None:
         """Raises InputError if its artifacts take a fixed number of images."""

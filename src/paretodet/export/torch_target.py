@@ -16,7 +16,7 @@ from paretodet.detectors.detector import Detector
 from paretodet.export import pt2
 from paretodet.export.graph import PT2, exported_graph
 from paretodet.export.layers import Layer, Shown
-from paretodet.export.target import Target, Written
+from paretodet.export.target import Suppression, Target, Written
 from paretodet.export.unselected import MEANINGS, PIXELS, check_one_stage
 
 ARTIFACT = "detector.pt2"
@@ -31,6 +31,7 @@ class TorchTarget(Target):
 
     name: ClassVar[str] = "torch"
     runtime: ClassVar[str] = "eager"
+    suppression: ClassVar[Suppression] = "out"
     precisions: ClassVar[tuple[str, ...]] = tuple(PT2)
     libraries: ClassVar[tuple[str, ...]] = ()
     extras: ClassVar[str] = ""

@@ -4,9 +4,11 @@ The boxes of an untrained detector are spread (`rules.coders.WorstCaseCoder`) by
 artifact is the program of a trained one.
 """
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Literal
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -34,7 +36,7 @@ class Unselected(nn.Module):
     """
 
     sizes: Tensor
-    boxes: Tensor
+    reference_boxes: Tensor  # named otherwise than the outputs: a graph has one tensor of a name
     cell: Tensor
 
     def __init__(self, detector: Detector, layout: Layout = "NHWC") -> None:
@@ -46,7 +48,7 @@ class Unselected(nn.Module):
         references = clip_anchors(self.stage, PartedDetector(detector.spec, {}, canvas).references, sizes)
         self.counts = references.counts
         self.register_buffer("sizes", sizes)
-        self.register_buffer("boxes", references.boxes)
+        self.register_buffer("reference_boxes", references.boxes)
         self.register_buffer("cell", references.cell)
 
     def forward(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
@@ -55,7 +57,8 @@ class Unselected(nn.Module):
         if self.precision != torch.float32:
             values = values.to(self.precision)
         predictions = self.detector.heads[0](self.detector.maps(values))
-        boxes, scores = decoded(self.stage, predictions, References(self.boxes, self.cell, self.counts), proposed=False)
+        references = References(self.reference_boxes, self.cell, self.counts)
+        boxes, scores = decoded(self.stage, predictions, references, proposed=False)
         is_clipped = isinstance(self.stage.select, PostProcess) and self.stage.select.clip == "before"
         return clip(boxes, self.sizes) if is_clipped else boxes, scores
 
@@ -72,6 +75,16 @@ def unselected_program(detector: Detector, batch: int, layout: Layout = "NHWC") 
         return torch.export.export(Unselected(detector, layout), (torch.zeros(shape, dtype=torch.uint8),), strict=True)
 
 
+def check_suppression_out(spec: DetectorSpec) -> None:
+    """Raises InputError for a detector that suppresses between its stages, which no artifact leaves to the program."""
+    if len(spec.stages) > 1 or spec.masks:
+        message = (
+            f"suppression: {spec.name} suppresses between its {len(spec.stages)} stages, inside of the artifact; "
+            "give --to onnx or openvino without --suppression out"
+        )
+        raise InputError(message, "option-unsupported")
+
+
 def check_one_stage(spec: DetectorSpec, runtime: str) -> None:
     """Raises InputError for a detector that suppresses between its stages."""
     if len(spec.stages) > 1 or spec.masks:
@@ -86,7 +99,7 @@ class Selection:
     """What follows `Unselected` on a canvas (height, width)."""
 
     def __init__(self, spec: DetectorSpec, canvas: tuple[int, int]) -> None:
-        (self.stage,) = spec.stages
+        (self.stage,), self.canvas = spec.stages, canvas
         self.counts = PartedDetector(spec, {}, canvas).references.counts
         coder = self.stage.coder
         self.spread = coder.spread(sum(self.counts)) if isinstance(coder, WorstCaseCoder) else None
@@ -95,3 +108,8 @@ class Selection:
         """boxes [B, N, 4], scores [B, N, K], sizes [B, 2] of the images inside the canvas."""
         boxes = boxes if self.spread is None else self.spread.expand_as(boxes)
         return self.stage.select(boxes, scores, self.counts, sizes)
+
+    def detections(self, outputs: Sequence[np.ndarray]) -> Detections:
+        """The same of the outputs of a graph for images that fill the canvas."""
+        boxes, scores = map(torch.from_numpy, outputs)
+        return self(boxes, scores, torch.tensor([self.canvas] * len(boxes), dtype=torch.float32))

@@ -7,8 +7,10 @@ from typing import Any, NamedTuple
 
 import torch
 
-from paretodet.errors import InputError
-from paretodet.network import TorchNetwork
+from paretodet.detectors.spec import DetectorSpec, from_json
+from paretodet.errors import InputError, first_line
+from paretodet.export.unselected import Selection
+from paretodet.network import ArtifactNetwork, TorchNetwork
 from paretodet.records.profile import LayerTime
 from paretodet.runtimes.runtime import Runtime, Stages
 from paretodet.transforms.resize_policy import ResizePolicy, ShortSide
@@ -73,6 +75,31 @@ def fit_refusal(fit: ResizePolicy, runtime: str) -> str | None:
     )
 
 
+def selection_of(network: ArtifactNetwork) -> Selection:
+    """What follows an artifact without selection (`export.unselected`) on the canvas of its fit.
+
+    Raises InputError if its bundle describes no detector of one stage of this package.
+    """
+    return Selection(_one_stage(network), network.fit.canvas((1, 1)))
+
+
+def _one_stage(network: ArtifactNetwork) -> DetectorSpec:
+    cause = "it has several stages"
+    try:
+        spec = from_json(network.describe().spec or "{}")
+        if len(spec.stages) == 1:
+            return spec
+    except (AttributeError, ImportError, KeyError, TypeError, ValueError) as error:
+        cause = first_line(error)
+    message = f"{network.path.parent}: its spec is not of a detector of one stage ({cause}); export the bundle again"
+    raise InputError(message, "bundle-altered")
+
+
+def above(found: Detections, score: float | None) -> Detections:
+    """Detections whose slots that score no more than `score` are empty; None: as they are."""
+    return found if score is None else found._replace(scores=found.scores.masked_fill(found.scores <= score, 0))
+
+
 def in_batches(images: Images, size: int, run: Callable[[Images], Detections]) -> Detections:
     """What `run` detects in the `batches` of `size`."""
     return _joined(map(run, batches(images, size)), len(images.pixels))
@@ -88,12 +115,15 @@ class _InBatches(NamedTuple):
         return self._replace(results=[stage(each) for each in self.results])
 
 
-def staged(stages: Stages, size: int) -> Stages:
-    """Stages that take `size` images, as stages of any number: each runs once for each of the `batches`."""
+def staged(stages: Stages, size: int | None) -> Stages:
+    """Stages that take `size` images, as stages of any number: each runs once for each of the `batches`. None: stages
+    that take any number run once.
+    """
     (name, first), *between, (end, last) = stages
 
     def started(images: Images) -> _InBatches:
-        return _InBatches(len(images.pixels), [*batches(images, size)]).through(first)
+        count = len(images.pixels)
+        return _InBatches(count, [*batches(images, size or count)]).through(first)
 
     def ended(state: _InBatches) -> Detections:
         return _joined(state.through(last).results, state.images)

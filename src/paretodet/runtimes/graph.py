@@ -17,19 +17,20 @@ from paretodet.detectors.detector import Detector
 from paretodet.detectors.spec import DetectorSpec
 from paretodet.errors import InputError
 from paretodet.export.cache import Entry
-from paretodet.export.calibration import CalibrationFeeds
+from paretodet.export.calibration import CalibrationFeeds, detector_feed, pixels_feed
 from paretodet.export.graph import GRAPH, exported_graph
 from paretodet.export.int8 import quantized, quantized_detector
 from paretodet.export.quantizer import Quantizer
 from paretodet.export.scan import quantize, stated_scan
 from paretodet.export.steps import BuildSteps
+from paretodet.export.unselected import OUTPUTS
 from paretodet.extras import require
 from paretodet.layouts.decode import to_detections
 from paretodet.layouts.layout import OutputLayout
 from paretodet.media.calibration import CalibrationImages, calibration_images
 from paretodet.network import ArtifactNetwork, Network, OnnxNetwork, TorchNetwork, digest, sorted_detections
 from paretodet.records.profile import LayerTime, by_module
-from paretodet.runtimes.fixed import batches, executed, fit_refusal, in_batches, of_call
+from paretodet.runtimes.fixed import above, batches, executed, fit_refusal, in_batches, of_call, selection_of, staged
 from paretodet.runtimes.onnx_reading import Looker, reading_of, without_batch
 from paretodet.runtimes.runtime import Runtime, Stages
 from paretodet.transforms.resize_policy import with_sampling
@@ -119,7 +120,8 @@ class GraphRuntime(Runtime):
     def build(self, network: Network) -> "FileSession | ExportedSession":
         self.require(network.form)
         if isinstance(network, ArtifactNetwork):
-            return ArtifactSession(network, replace(self, batch=network.batch or self.batch))
+            session = ArtifactSession if network.is_selected else UnselectedGraphSession
+            return session(network, replace(self, batch=network.batch or self.batch))
         self.require_quantizer(",".join(("onnx", *self.libraries)))
         return FileSession(network, self) if isinstance(network, OnnxNetwork) else ExportedSession(network, self)
 
@@ -227,24 +229,22 @@ class ExportedSession(_GraphSession):
     def __call__(self, images: Images) -> Detections:
         return in_batches(images, self.batch or len(images.pixels), self._once)
 
+    def _feed(self, images: Images) -> Feed:
+        return detector_feed(images)
+
     def _once(self, images: Images) -> Detections:
-        return Detections(*self._run(_feed(images)))
+        return Detections(*self._run(self._feed(images)))
 
     def profile(self, images: Images, calls: int) -> tuple[LayerTime, ...]:
         """By module of the detector, measured in the first of the `batches`."""
         size = self.batch or len(images.pixels)
-        nodes = self._profile(_feed(next(batches(images, size))), calls)
+        nodes = self._profile(self._feed(next(batches(images, size))), calls)
         return of_call(by_module(nodes), images, size)
 
 
 def _number(side: int | str) -> int | None:
     """None of a side that is open."""
     return side if isinstance(side, int) else None
-
-
-def _feed(images: Images) -> Feed:
-    pixels, sizes = images
-    return {"pixels": pixels.numpy(), "sizes": sizes.float().numpy()}
 
 
 class ArtifactSession(ExportedSession):
@@ -260,12 +260,37 @@ class ArtifactSession(ExportedSession):
         if wanted not in [tuple(map(_number, shape)) for shape in shapes]:
             message = f"{network.path}: takes {shapes}, and its bundle states {list(wanted)}; export it again"
             raise InputError(message, "bundle-altered")
+        if (len(self.program.outputs) > len(OUTPUTS)) != network.is_selected:
+            message = f"{network.path}: has no suppression where its bundle states it (suppression); export it again"
+            raise InputError(message, "bundle-altered")
 
     def __call__(self, images: Images) -> Detections:
-        detections = super().__call__(images)
-        if self.score is None:
-            return detections
-        return detections._replace(scores=detections.scores.masked_fill(detections.scores <= self.score, 0))
+        return above(super().__call__(images), self.score)
+
+
+class UnselectedGraphSession(ArtifactSession):
+    """An artifact that ends before suppression (`export.unselected`): torch selects. Raises as `selection_of` does."""
+
+    def __init__(self, network: ArtifactNetwork, runtime: GraphRuntime) -> None:
+        super().__init__(network, runtime)
+        self.selection = selection_of(network)
+
+    def stages(self) -> Stages:
+        return staged((("network", self._predict), ("select", self._select)), self.batch)
+
+    def _feed(self, images: Images) -> Feed:
+        return pixels_feed(images)
+
+    def _once(self, images: Images) -> Detections:
+        return self._select(self._predict(images))
+
+    def _predict(self, images: Images) -> tuple[list[Tensor], Tensor]:
+        """Boxes and scores, and the sizes of the images."""
+        return self._run(self._feed(images)), images.sizes
+
+    def _select(self, state: tuple[list[Tensor], Tensor]) -> Detections:
+        (boxes, scores), sizes = state
+        return above(self.selection(boxes, scores, sizes), self.score)
 
 
 class FileSession(_GraphSession):

@@ -8,11 +8,10 @@ from typing import NamedTuple, Protocol
 import torch
 from torch import Tensor
 
-from paretodet.detectors.spec import DetectorSpec, from_json
-from paretodet.errors import InputError, first_line
-from paretodet.export.unselected import Layout, Selection
+from paretodet.errors import InputError
+from paretodet.export.unselected import Layout
 from paretodet.network import ArtifactNetwork
-from paretodet.runtimes.fixed import FixedSession, staged
+from paretodet.runtimes.fixed import FixedSession, above, selection_of, staged
 from paretodet.runtimes.graph import Port
 from paretodet.runtimes.runtime import Runtime, Stages
 from paretodet.types import Detections, Images
@@ -66,7 +65,7 @@ class UnselectedSession(FixedSession):
         if shapes != [wanted]:
             message = f"{network.path}: takes {shapes}, and its bundle states {list(wanted)}; export it again"
             raise InputError(message, "bundle-altered")
-        self.selection = Selection(_spec(network), canvas)
+        self.selection = selection_of(network)
 
     def settings(self) -> tuple[tuple[str, str], ...]:
         return self.versions
@@ -82,19 +81,4 @@ class UnselectedSession(FixedSession):
         return ArtifactState(images, *self.program(pixels.contiguous()))
 
     def select(self, state: ArtifactState) -> Detections:
-        found = self.selection(state.boxes, state.scores, state.images.sizes)
-        if self.score is None:
-            return found
-        return found._replace(scores=found.scores.masked_fill(found.scores <= self.score, 0))
-
-
-def _spec(network: ArtifactNetwork) -> DetectorSpec:
-    cause = "it has several stages"
-    try:
-        spec = from_json(network.describe().spec or "{}")
-        if len(spec.stages) == 1:
-            return spec
-    except (AttributeError, ImportError, KeyError, TypeError, ValueError) as error:
-        cause = first_line(error)
-    message = f"{network.path.parent}: its spec is not of a detector of one stage ({cause}); export the bundle again"
-    raise InputError(message, "bundle-altered")
+        return above(self.selection(state.boxes, state.scores, state.images.sizes), self.score)

@@ -131,6 +131,7 @@ def bundle_network(
         score=score,
         spec=_spec(manifest, size),
         any_size=manifest.sizes is not None,
+        is_selected=manifest.suppression != "out",
     )
 
 
