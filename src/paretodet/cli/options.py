@@ -119,9 +119,9 @@ Suppression = Annotated[
     str | None,
     Option(
         "--suppression",
-        help="Suppress overlapping boxes in the artifact, or out of it, in the program that runs it; --to onnx and "
-        "openvino leave the choice, for detectors of one stage.",
-        show_default="in of onnx, openvino and aotinductor, out of the others",
+        help="Where overlapping boxes are suppressed: in the artifact, or out of it, by the program that runs it. --to "
+        "onnx and openvino leave the choice, for detectors of one stage.",
+        show_default="in for onnx, openvino and aotinductor, out for the others",
     ),
 ]
 
