@@ -40,7 +40,7 @@ def target_of(name: str, suppression: str | None = None) -> Target:
         raise InputError(f"suppression: got {suppression!r}, it must be {allowed}", "option-value")
     able = {target.name: target for target in (*TARGETS, *UNUSUAL) if target.suppression == suppression}
     if name not in able:
-        message = f"suppression: {_why_fixed(usual)}; leave --suppression out, or give one of --to {', '.join(able)}"
+        message = f"suppression: {_why_fixed(usual)}; omit --suppression, or give --to one of {', '.join(able)}"
         raise InputError(message, "option-unsupported")
     return able[name]
 
