@@ -64,6 +64,7 @@ class LabelsBuilder:
         self._boxes, self._crowd = array("d"), array("b")
         self._areas, self._ids, self._ignored = array("d"), array("q"), array("b")
         self._outlines, self._outline_ends, self._outline_sizes = bytearray(), array("q"), array("i")
+        self.turned = array("q")  # the rows of boxes that are drawn turned
         self._absent, self._partial = array("q"), array("q")
 
     def image(self, key: Any, name: Any, height: Any, width: Any, *, on_disk: bool = False) -> None:
@@ -88,8 +89,13 @@ class LabelsBuilder:
         area: Any = None,
         key: Any = None,
         ignored: bool = False,
+        turned: bool = False,
     ) -> None:
-        """One box of the image of key `owner`, of the category with this key; `outline` as `rle.pack` gives it."""
+        """One box of the image of key `owner`, of the category with this key; `outline` as `rle.pack` gives it.
+        `turned`: it is the upright box around one that is drawn turned.
+        """
+        if turned:
+            self.turned.append(len(self._owners))
         self._owners.append(owner)
         self._classes.append(category)
         self._boxes.extend(box)
@@ -178,6 +184,7 @@ class LabelsBuilder:
             areas=_fixed(_flat(self._areas)[order]) if self._with_ids else None,
             ids=_fixed(_flat(self._ids)[order]) if self._with_ids else None,
             ignored=_fixed(_flat(self._ignored).astype(bool)[order]) if self._with_ids else None,
+            turned=_fixed(np.isin(order, _flat(self.turned))) if self.turned else None,
             outlines=self._outlines if spans.any() else None,
             outline_spans=_fixed(spans),
             federated=None if frequency is None else self._federated(images.keys, categories, frequency),

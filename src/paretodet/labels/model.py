@@ -145,6 +145,7 @@ class Labels:
     areas: np.ndarray | None = None  # [M] float64 px² as in the file, NaN if missing; None: the format has none
     ids: np.ndarray | None = None  # [M] int64 of the annotations, NO_ID if missing; None: the format has none
     ignored: np.ndarray | None = None  # [M] bool: marked `ignore`, and not obeyed; None: the format has no mark
+    turned: np.ndarray | None = None  # [M] bool: the upright box around one that is drawn turned; None: none is
     outlines: bytearray | None  # as `rle.pack` packs, one after another, in the file's order; None: no box has one
     outline_spans: np.ndarray  # [M, 2] int64 start and end, equal for a box that has none
     federated: Federated | None = None
@@ -221,7 +222,8 @@ class Labels:
         counts = np.diff(self.offsets)
         rows = np.repeat(kept, counts)
         columns = (
-            "boxes", "classes", "crowd", "numbers", "outside", "written", "areas", "ids", "ignored", "outline_spans",
+            "boxes", "classes", "crowd", "numbers", "outside", "written", "areas", "ids", "ignored", "turned",
+            "outline_spans",
         )  # fmt: skip
         held = {name: value for name in columns if (value := getattr(self, name)) is not None}
         return replace(
@@ -241,16 +243,24 @@ class Labels:
         return sum(self.skip_counts.values())
 
     def left_out(self, labels: Path, images: Path | None = None) -> tuple[str, ...]:
-        """One sentence for what is wrong with all boxes, and one for each kind of what was left out of `labels`.
-        `images` as in `left_out`.
+        """One sentence for what is wrong with all boxes, one for those that are drawn turned, and one for each kind of
+        what was left out of `labels`. `images` as in `left_out`.
         """
         first = {each.kind: str(each).removeprefix(f"{labels} ") for each in reversed(self.skipped)}
         misread = () if self.misreading is None else (f"{labels}: {self.misreading} (`{doctor(labels, images)}`)",)
-        return misread + tuple(
+        turned = (f"{labels}: {self.turning} (`{doctor(labels, images)}`)",) if self.turning else ()
+        return (*misread, *turned) + tuple(
             left_out(number, kind.value.format(labels), first[kind], labels, images)
             for kind in SkipKind
             if (number := self.skip_counts.get(kind, 0))
         )
+
+    @property
+    def turning(self) -> str:
+        """How many boxes are drawn turned, and what that means; empty if none is."""
+        if self.turned is None or not (count := int(self.turned.sum())):
+            return ""
+        return f"{count} of {len(self.boxes)} boxes are turned: the upright boxes around them are learned and scored"
 
     @property
     def nbytes(self) -> int:

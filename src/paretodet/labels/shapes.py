@@ -11,6 +11,7 @@ from paretodet.labels.rle import MAX_OUTLINE, Size, pack
 
 MARKS = ("iscrowd", "is_crowd", "difficult", "ignore", "isgroupof", "is_group_of")  # neither to be found nor a mistake
 NO_OUTLINE: tuple[bytes, Size] = (b"", (0, 0))
+SLIGHT = 0.01  # of a box's side: how far a corner may lie beside that of an upright box, by rounding
 
 
 def is_marked(fields: Any) -> bool:
@@ -30,6 +31,18 @@ class DrawnShape(NamedTuple):
 
     corners: list[float]
     outline: tuple[bytes, Size] = NO_OUTLINE
+    turned: bool = False  # the corners are those of the upright box around a box that is drawn turned
+
+
+def is_turned(angle: float) -> bool:
+    """Whether a box that is turned by `angle`, in degrees, is no upright one."""
+    return angle % 90 != 0
+
+
+def are_turned(corners: np.ndarray) -> bool:
+    """Whether corners [N, 2] lie elsewhere than in those of the upright box around them."""
+    low, high = corners.min(0), corners.max(0)
+    return bool((np.minimum(corners - low, high - corners) > SLIGHT * (high - low)).any())
 
 
 def turned_box(x1: float, y1: float, x2: float, y2: float, angle: float) -> list[float]:
@@ -49,10 +62,10 @@ def turned_ellipse(x: float, y: float, across: float, down: float, angle: float)
     return [x - wide, y - high, x + wide, y + high]
 
 
-def around(boxes: Sequence[Sequence[float]]) -> DrawnShape:
-    """The box around several."""
-    low, high = ([of(column) for column in zip(*boxes, strict=True)] for of in (min, max))
-    return DrawnShape([*low[:2], *high[2:]])
+def around(boxes: Sequence[DrawnShape]) -> DrawnShape:
+    """The box around several, without their outlines."""
+    low, high = ([of(column) for column in zip(*(each.corners for each in boxes), strict=True)] for of in (min, max))
+    return DrawnShape([*low[:2], *high[2:]], turned=any(each.turned for each in boxes))
 
 
 def polygons(rings: Sequence[Any]) -> DrawnShape:

@@ -18,7 +18,7 @@ from paretodet.labels.format import Format, Where
 from paretodet.labels.image_index import ImageIndex
 from paretodet.labels.model import Labels, Purpose, SkipKind
 from paretodet.labels.rle import MAX_OUTLINE, Size, encode, pack
-from paretodet.labels.shapes import DrawnShape, is_marked, turned_box, turned_ellipse
+from paretodet.labels.shapes import DrawnShape, is_marked, is_turned, turned_box, turned_ellipse
 from paretodet.labels.splits import named
 from paretodet.labels.xml_stream import children, root_of
 from paretodet.reading import is_file, is_folder, visible_files
@@ -88,7 +88,9 @@ class _CvatReader:
             return self.builder.skip(SkipKind.ANNOTATION, *place, problem, number)
         category = self.classes.get(element.get("label", ""), -1)
         crowd = is_marked({each.get("name"): each.text for each in element.iterfind("attribute")})
-        self.builder.box(key, category, shape.corners, number=number, crowd=crowd, outline=shape.outline)
+        self.builder.box(
+            key, category, shape.corners, number=number, crowd=crowd, outline=shape.outline, turned=shape.turned
+        )
 
     def _name(self, image: Element) -> str:
         """Exports of a project have a folder for each subset; frames of a video have names without a suffix."""
@@ -122,7 +124,8 @@ def _names(meta: Element, path: Path) -> list[str]:
 def _shape(element: Element, size: Size) -> DrawnShape:
     if element.tag == "box":
         x1, y1, x2, y2 = _numbers(element, "xtl", "ytl", "xbr", "ybr")
-        return DrawnShape(turned_box(x1, y1, x2, y2, _rotation(element)))
+        angle = _rotation(element)
+        return DrawnShape(turned_box(x1, y1, x2, y2, angle), turned=is_turned(angle))
     if element.tag == "ellipse":
         x, y, across, down = _numbers(element, "cx", "cy", "rx", "ry")
         return DrawnShape(turned_ellipse(x, y, across, down, _rotation(element)))

@@ -9,13 +9,22 @@ from pathlib import Path
 from typing import Any
 
 from paretodet.errors import InputError
-from paretodet.labels.builder import LabelsBuilder, by_value, text_of, whole_number
+from paretodet.labels.builder import LabelsBuilder, by_value, real_by_value, text_of, whole_number
 from paretodet.labels.format import Format, Where, one_file_a_split
 from paretodet.labels.image_index import ImageIndex, folders_below
 from paretodet.labels.json_stream import elements
 from paretodet.labels.model import Labels, SkipKind
 from paretodet.labels.rle import Size, box_around, pack
-from paretodet.labels.shapes import NO_OUTLINE, DrawnShape, around, is_marked, numbers, polygons
+from paretodet.labels.shapes import (
+    NO_OUTLINE,
+    DrawnShape,
+    around,
+    is_marked,
+    is_turned,
+    numbers,
+    polygons,
+    turned_box,
+)
 from paretodet.reading import is_file, visible_files
 
 HEAD = 2**16
@@ -72,7 +81,9 @@ class _DatumaroReader:
         except ValueError as problem:
             return self.builder.skip(SkipKind.ANNOTATION, *where(self.path)(None, number), problem, number)
         crowd = any(is_marked(part.get("attributes")) for part in parts)
-        self.builder.box(key, label, drawn.corners, number=number, crowd=crowd, outline=drawn.outline)
+        self.builder.box(
+            key, label, drawn.corners, number=number, crowd=crowd, outline=drawn.outline, turned=drawn.turned
+        )
 
 
 def where(file: Path) -> Where:
@@ -110,22 +121,26 @@ def _drawn(parts: list[Item]) -> DrawnShape:
     kinds = {part.get("type") for part in parts}
     if strange := kinds - {"bbox", "polygon", "mask"}:
         raise InputError(f"type {min(map(str, strange))!r:.40} is not a bbox, polygon or mask", "shape-unread")
-    boxes = [_corners(part) for part in parts if part["type"] == "bbox"]
+    boxes = [_box(part) for part in parts if part["type"] == "bbox"]
     rings = [_ring(part.get("points")) for part in parts if part["type"] == "polygon"]
     outline = polygons(rings) if rings else None
     masks = [pack(part.get("rle")) for part in parts if part["type"] == "mask"]
     if outline is None:
-        boxes = boxes or [_around(packed) for packed, _ in masks if packed]
+        boxes = boxes or [DrawnShape(_around(packed)) for packed, _ in masks if packed]
         if not boxes:
             raise InputError("a mask has neither run lengths nor a bbox beside it", "shape-unread")
     drawn = around(boxes) if boxes else outline
     assert drawn is not None
-    return DrawnShape(drawn.corners, outline.outline if outline else masks[0] if len(masks) == 1 else NO_OUTLINE)
+    packed = outline.outline if outline else masks[0] if len(masks) == 1 else NO_OUTLINE
+    return drawn._replace(outline=packed)
 
 
-def _corners(part: Item) -> list[float]:
+def _box(part: Item) -> DrawnShape:
+    """CVAT writes how far a box is turned among its attributes."""
     x, y, wide, high = numbers(part.get("bbox"), 4, "bbox")
-    return [x, y, x + wide, y + high]
+    stated = part["attributes"].get("rotation") if isinstance(part.get("attributes"), dict) else None
+    angle = real_by_value(stated) or 0.0
+    return DrawnShape(turned_box(x, y, x + wide, y + high, angle), turned=is_turned(angle))
 
 
 def _around(packed: bytes) -> list[float]:

@@ -8,6 +8,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from paretodet.errors import InputError, words
 from paretodet.images import is_image_name
 from paretodet.labels.builder import LabelsBuilder, by_value, text_of
@@ -15,7 +17,7 @@ from paretodet.labels.format import Format, Where
 from paretodet.labels.image_index import ClassNames, ImageIndex, folders_below, with_slashes
 from paretodet.labels.model import Labels, Purpose, SkipKind
 from paretodet.labels.rle import Size
-from paretodet.labels.shapes import DrawnShape, around, is_marked, numbers, polygons
+from paretodet.labels.shapes import DrawnShape, are_turned, around, is_marked, numbers, polygons
 from paretodet.labels.splits import is_usual, named
 from paretodet.reading import is_file, is_inside, read_bytes, visible_files
 
@@ -91,7 +93,9 @@ class _LabelMeReader:
             return
         if wanted:
             crowd = any(map(_is_crowd, shapes))
-            self.builder.box(key, category, drawn.corners, number=number, crowd=crowd, outline=drawn.outline)
+            self.builder.box(
+                key, category, drawn.corners, number=number, crowd=crowd, outline=drawn.outline, turned=drawn.turned
+            )
 
     def _image(self, file: Path, content: Shape) -> tuple[str, Size]:
         stated = content.get("imagePath")
@@ -131,7 +135,7 @@ def _object_of(shapes: list[Shape]) -> DrawnShape:
     """The polygons of one object, or the box around its shapes."""
     if all((shape.get("shape_type") or "polygon") == "polygon" for shape in shapes):
         return polygons([shape.get("points") for shape in shapes])
-    return around([_drawn(shape).corners for shape in shapes])
+    return around([_drawn(shape) for shape in shapes])
 
 
 def _content(file: Path) -> Shape:
@@ -169,7 +173,7 @@ def _drawn(shape: Shape) -> DrawnShape:
     if kind in ("rectangle", "mask", "rotation") and isinstance(points, list) and len(points) >= 2:
         corners = [numbers(point, 2, "points") for point in points]
         low, high = (list(map(of, zip(*corners, strict=True))) for of in (min, max))
-        return DrawnShape([*low, *high])
+        return DrawnShape([*low, *high], turned=kind == "rotation" and are_turned(np.array(corners)))
     if kind == "polygon" and isinstance(points, list):
         return polygons([points])
     raise InputError(f"shape_type {kind!r:.40} of these points is not a box, polygon, circle or mask", "shape-unread")

@@ -19,7 +19,7 @@ from paretodet.labels.image_index import PROBED, UPLOADED, ClassNames, ImageInde
 from paretodet.labels.json_stream import items
 from paretodet.labels.model import Labels, Purpose, SkipKind
 from paretodet.labels.rle import Size
-from paretodet.labels.shapes import DrawnShape, numbers, polygons, turned_ellipse
+from paretodet.labels.shapes import DrawnShape, is_turned, numbers, polygons, turned_ellipse
 from paretodet.labels.splits import chosen_file
 from paretodet.reading import is_file, visible_files
 
@@ -82,7 +82,8 @@ class _TaskReader:
         self._percents.append(
             100 * max(side / whole for side, whole in zip(drawn.corners, (*size[::-1], *size[::-1]), strict=True))
         )
-        self.builder.box(key, self.classes.number(label), drawn.corners, number=number, outline=drawn.outline)
+        category = self.classes.number(label)
+        self.builder.box(key, category, drawn.corners, number=number, outline=drawn.outline, turned=drawn.turned)
 
 
 def where(file: Path) -> Where:
@@ -180,7 +181,8 @@ def _drawn(region: Task, size: Size) -> DrawnShape:
         kind = region.get("type")
         raise InputError(f"a region of type {kind!r:.40} is not a rectangle, polygon or ellipse", "shape-unread")
     x, y, wide, high = numbers([region.get(field) for field in ("x", "y", "width", "height")], 4, "rectangle")
-    return DrawnShape(_turned(x * across, y * down, wide * across, high * down, angle))
+    corners = _turned(x * across, y * down, wide * across, high * down, angle)
+    return DrawnShape(corners, turned=is_turned(angle))
 
 
 def _turned(x: float, y: float, wide: float, high: float, angle: float) -> list[float]:

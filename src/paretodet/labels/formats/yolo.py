@@ -41,10 +41,12 @@ from paretodet.labels.lint.finding import Place
 from paretodet.labels.lint.subject import LabeledSplit, Subject, straight
 from paretodet.labels.model import Labels, Purpose, SkipKind
 from paretodet.labels.numbers import check_numbers
-from paretodet.labels.rle import Polygons, Size, pack_rings
+from paretodet.labels.rle import Size, pack_rings
+from paretodet.labels.shapes import are_turned
 from paretodet.labels.splits import WHOLE
 from paretodet.reading import is_file, is_folder, is_inside, visible_files
 
+CORNERS = 8  # numbers of an oriented box: x, y of each
 BOX = 5  # numbers: class, x, y, width, height; poses (`kpt_shape` in the yaml) have keypoints behind them, no corners
 FOLDERS = {  # of images, and of their texts; the last as Darknet has it
     "images": "labels", "Images": "Labels", "IMAGES": "LABELS", "JPEGImages": "labels",
@@ -59,7 +61,8 @@ def read_yolo(path: Path | str, *, split: str | None = None) -> Labels:
     """The images of one split that the yaml `path` names, or of all; an image without a text has no objects.
 
     Sizes are those of the image files, turned as EXIF states. Images and lines that cannot be used are left out, and
-    `skipped` says why. Raises ValueError naming the yaml if it cannot be read or lacks a field.
+    `skipped` says why. If every object has four corners, those that are no upright box are `turned`. Raises ValueError
+    naming the yaml if it cannot be read or lacks a field.
     """
     path = Path(path)
     settings = read_yaml(path)
@@ -85,6 +88,8 @@ def read_yolo(path: Path | str, *, split: str | None = None) -> Labels:
     for image in dict.fromkeys(chain.from_iterable(listed.values()) if split is None else listed[split]):
         reading.take(image, keys[image])
     check_numbers(reading.numbers, range(len(names)), path)
+    if not reading.oriented:
+        del reading.builder.turned[:]
     return reading.builder.build(dict(enumerate(names)), source=path, named=True)
 
 
@@ -156,6 +161,7 @@ class _YoloReader:
         self.builder = LabelsBuilder(root, where_of(root), written="cxcywh")
         self._names, self._pose = names, pose
         self.numbers = Counter[int]()  # of the lines, by the numbers of their classes
+        self.oriented = True  # whether every object has four corners, as oriented boxes do, so that none is an outline
 
     def take(self, image: Path, key: int) -> None:
         try:
@@ -180,7 +186,9 @@ class _YoloReader:
             corners, outline = _placed(values, size)
         except ValueError as problem:
             return self.builder.skip(SkipKind.ANNOTATION, text, f"line {number}", problem, number)
-        self.builder.box(key, category, corners, number=number, outline=(outline, (0, 0)))
+        self.oriented = self.oriented and len(values) == CORNERS
+        turned = self.oriented and are_turned(values.reshape(-1, 2))
+        self.builder.box(key, category, corners, number=number, outline=(outline, (0, 0)), turned=turned)
 
     def _values(self, fields: list[str]) -> tuple[int, np.ndarray]:
         """The class number and the numbers of a line. Raises ValueError."""
@@ -316,25 +324,6 @@ def another_name(subject: Subject) -> Iterator[Place]:
             yield Place(part.file, part.split, f"it has {len(part.data)} images, and is read as a split of this name")
 
 
-@check("boxes-oriented", "warning", "Nothing to do if the upright boxes around them are what you need.")
-def oriented(subject: Subject) -> Iterator[Place]:
-    for part in subject.parts:
-        if _are_oriented(part.data):
-            text = "every object has four corners, as oriented boxes do: the upright boxes around them are read"
-            yield Place(part.file, part.split, text)
-
-
-def _are_oriented(data: Labels) -> bool:
-    """Whether every object is a ring of four corners, some of which make no upright box."""
-    turned = False
-    for row in range(len(data.boxes)) if data.outlined.all() else ():
-        mask = data.mask(row)
-        if not isinstance(mask, Polygons) or len(mask.rings[0]) != 8:
-            return False
-        turned = turned or len(set(mask.rings[0][::2].tolist())) > 2
-    return turned
-
-
 def _file(path: Path, split: str | None) -> Path:
     found = (settings_file(path, least=least) for least in (BOTH, ONE, NONE))
     return next((file for file in found if file is not None), path)
@@ -371,7 +360,7 @@ FORMAT = Format(
     read=_read,
     file=_file,
     where=lambda file: where_of(straight(_root(file))),
-    checks=(without_image, another_name, oriented),
+    checks=(without_image, another_name),
     label_file=lambda path, image: label_file(image),
     texts=_texts,
     not_carried=_not_carried,

@@ -36,6 +36,13 @@ def misread(subject: Subject) -> Iterator[Place]:
             yield Place(part.file, "", str(part.data.misreading))
 
 
+@check("boxes-oriented", "warning", "Nothing to do if the upright boxes around them are what you need.")
+def oriented(subject: Subject) -> Iterator[Place]:
+    for part in subject.parts:
+        if turning := part.data.turning:
+            yield Place(part.file, part.split, turning)
+
+
 @check("box-cut", "warning", "Correct the box: it is clipped to the image.")
 def cut(subject: Subject) -> Iterator[Place]:
     for part in subject.parts:
@@ -146,4 +153,17 @@ def _size(sides: np.ndarray) -> str:
     return f"{sides[0]:.1f}x{sides[1]:.1f} px"
 
 
-CHECKS = (misread, cut, tiny, whole, thin, repeated, two_classes, crowded, without, split_without, mask_missing)
+CHECKS = (
+    misread,
+    oriented,
+    cut,
+    tiny,
+    whole,
+    thin,
+    repeated,
+    two_classes,
+    crowded,
+    without,
+    split_without,
+    mask_missing,
+)
