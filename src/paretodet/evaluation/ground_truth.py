@@ -68,15 +68,16 @@ def read_ground_truth(
     form = format_of(path)
     form.check_images(path, images)
     data = form.read(path, split=split, images=images, purpose=purpose)
-    file = form.file(path, split) if form.single_files else path
+    single = form.is_file_of(path, split)
+    file = form.file(path, split) if single else path
     unused = data.left_out(file, images)
     if not len(data.boxes):
         first = unused[0] if unused else f"`{doctor(path, images)}` says what was read"
         raise InputError(f"labels: {file} has no usable box, so no accuracy can be computed; {first}", "labels-none")
     notes = (*unused, *_notes(data, file, form, images))
     data = with_areas(data)
-    digest = sha256(file) if form.single_files else _content(data)
-    name = file.name if form.single_files else path.resolve().name + (f"/{split}" if split else "")
+    digest = sha256(file) if single else _content(data)
+    name = file.name if single else path.resolve().name + (f"/{split}" if split else "")
     if data.outlines is not None and (reason := _unfit(data, name)):
         data, notes = data.without_outlines(), (*notes, reason)
     unusable = data.skip_counts.get(SkipKind.IMAGE, 0)

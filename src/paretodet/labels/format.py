@@ -52,6 +52,10 @@ class Format:
     caution: Callable[[Path], str] = lambda file: ""  # why COCO's definition counts wrongly on a file, in words
     write: Callable[[Sequence[LabeledSplit], ConversionTarget], None] | None = None  # None: it is only read
 
+    def is_file_of(self, path: Path, split: str | None) -> bool:
+        """Whether the labels of a split are one whole file, of which no other split has a part."""
+        return self.single_files and not self.splits(self.file(path, split))
+
     def check_images(self, path: Path, images: Path | None) -> None:
         """Raises ValueError if a folder of images is given and the labels state where theirs are."""
         if images and not self.takes_images:

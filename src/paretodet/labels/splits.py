@@ -19,6 +19,12 @@ def usual(name: str) -> str:
     return re.sub(r"\d+$", "", name).lower()
 
 
+def canonical(name: str) -> str:
+    """The same for all names of one split: with its year, in small letters, and for val, valid and validation val."""
+    year = name[len(name.rstrip("0123456789")) :]
+    return next((names[0] for names in SAME if usual(name) in names), usual(name)) + year
+
+
 def is_usual(name: str) -> bool:
     """Whether it is what a split is usually called."""
     return usual(name) in PARTS

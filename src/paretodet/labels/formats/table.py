@@ -13,16 +13,16 @@ from typing import Literal, NamedTuple, NoReturn
 
 from paretodet.errors import InputError, words
 from paretodet.labels.builder import LabelsBuilder, by_value, text_of
-from paretodet.labels.format import Format, Where, one_file_a_split
+from paretodet.labels.format import Format, Where
 from paretodet.labels.image_index import ClassNames, ImageIndex, subfolders
 from paretodet.labels.lint.check import check
 from paretodet.labels.lint.finding import Place
 from paretodet.labels.lint.subject import Subject
 from paretodet.labels.misread import SLACK
-from paretodet.labels.model import Labels, SkipKind
+from paretodet.labels.model import Labels, Purpose, SkipKind
 from paretodet.labels.rle import Size
 from paretodet.labels.shapes import MARKS, is_set, numbers
-from paretodet.labels.splits import is_usual, learned
+from paretodet.labels.splits import canonical, chosen_file, is_usual, learned, named
 from paretodet.reading import is_file, visible_files
 
 MAX_LINE = 2**16
@@ -61,17 +61,18 @@ class TableColumns(NamedTuple):
     split: int = -1
 
 
-def read_table(path: Path | str, *, images: Path | str | None = None) -> Labels:
-    """The boxes of one file; classes are all that it names, in alphabetical order.
+def read_table(path: Path | str, *, split: str | None = None, images: Path | str | None = None) -> Labels:
+    """The boxes of one file, those of one `split` of its column of splits, or all; classes are all that it names, in
+    alphabetical order.
 
     `images` is the folder that has the image files, or has them below; else the file's. Boxes that all lie in 0..1 are
     fractions of the image. A line whose box is empty is an image without objects. Raises ValueError naming the file and
-    what it lacks.
+    what it lacks, and if no split is named where some lines are for training and others are not.
     """
     path = Path(path)
     columns = find_columns(path) or _no_columns(path)
-    _check_splits(path, columns)
-    reading = _TableReader(path, Path(images) if images else path.parent, columns)
+    wanted = _wanted(path, columns, split)
+    reading = _TableReader(path, Path(images) if images else path.parent, columns, wanted)
     for number, values in _rows(path, columns):
         reading.take(number, values)
     return reading.builder.build(reading.classes.sorted, source=path, named=True)
@@ -83,39 +84,68 @@ def _no_columns(path: Path) -> NoReturn:
     raise InputError(f"labels: {path} has no columns of an image and a box in its first line", "labels-malformed")
 
 
-def _check_splits(path: Path, columns: TableColumns) -> None:
-    """Raises InputError if a column says which lines are for training and which are not: all would be of one split."""
+def _splits_of(path: Path, columns: TableColumns) -> dict[str, str]:
+    """The splits that a column names, as it first writes each, by `canonical`. None if it names no usual split, as
+    numbers of folds are; of one or several without one for training all must be usual.
+    """
     if columns.split < 0:
-        return
+        return {}
     rows = (values for _, values in _rows(path, columns) if len(values) == columns.total)
-    names = {values[columns.split].strip() for values in rows} - {""}
-    if len(names) > 1 and learned(names) and all(map(is_usual, names)):
-        column, files = next(_lines(path))[1][columns.split], ", ".join(f"{name}.csv" for name in sorted(names))
+    found = dict[str, str]()
+    for name in (values[columns.split].strip() for values in rows):
+        if name:
+            found.setdefault(canonical(name), name)
+    names = found.values()
+    several = len(names) > 1 and learned(names) and not any(by_value(name) is not None for name in names)
+    return found if several or all(map(is_usual, names)) else {}
+
+
+def _wanted(path: Path, columns: TableColumns, split: str | None) -> str | None:
+    """A split by `canonical`, None for all lines. Raises InputError if the column of splits does not have it, or if
+    none is named where all lines would be trained on.
+    """
+    known = _splits_of(path, columns)
+    column = next(_lines(path))[1][columns.split] if known else ""
+    if split is None and len(known) > 1 and learned(known.values()):
         raise InputError(
-            f"labels: {path} has the splits {', '.join(sorted(names))} in its column {column!r:.40}: write those of "
-            f"each into a file, {files}, with the same first line",
+            f"labels: {path} has the splits {', '.join(sorted(known.values()))} in its column {column!r:.40}: name one "
+            f"as the split, or write each into a file, {', '.join(f'{name}.csv' for name in sorted(known.values()))}",
             "split-unnamed",
         )
+    name = named(split, known.values())
+    if name is not None and name not in known.values():
+        where = f" in its column {column!r:.40}" if known else ""
+        raise InputError(
+            f"split: got {split!r:.80}, {path} has {', '.join(known.values()) or 'none'}{where}", "split-unknown"
+        )
+    return None if name is None else canonical(name)
 
 
 class _TableReader:
-    def __init__(self, path: Path, folder: Path, columns: TableColumns) -> None:
+    def __init__(self, path: Path, folder: Path, columns: TableColumns, split: str | None) -> None:
         self.path, self.columns, self.classes, self._index = path, columns, ClassNames(), ImageIndex(folder)
+        self._split = split
         self._fractions = _are_fractions(path, columns)
         form: Literal["xyxy", "xywh"] = "xywh" if columns.sides else "xyxy"
         self.builder = LabelsBuilder(folder, where(path), form=form, written=form if self._fractions else None)
-        self._images = dict[str, tuple[int, Size | None]]()
+        self._keys, self._images = dict[str, int](), dict[str, Size | None]()
 
     def take(self, number: int, values: list[str]) -> None:
+        wanted = True
         try:
             if len(values) != self.columns.total:
                 raise InputError(f"{len(values)} values, {self.columns.total} are needed", "line-malformed")
+            wanted = self._is_wanted(values)
             box = _box(values, self.columns)
             label = values[self.columns.label].strip() if self.columns.label >= 0 else ONLY
             category = None if box is None else self.classes.number(text_of(label, "class"))
         except ValueError as problem:
-            return self.builder.skip(SkipKind.ANNOTATION, self.path, f"line {number}", problem, number)
-        key, size = self._image(values, number)
+            if wanted:
+                self.builder.skip(SkipKind.ANNOTATION, self.path, f"line {number}", problem, number)
+            return
+        image = values[self.columns.image].strip()
+        key = self._keys.setdefault(image, len(self._keys))
+        size = self._image(image, key, values, number) if wanted else None
         if size is None or box is None or category is None:
             return
         height, width = size if self._fractions else (1, 1)
@@ -123,12 +153,19 @@ class _TableReader:
         placed = [side * whole for side, whole in zip(box, (width, height, width, height), strict=True)]
         self.builder.box(key, category, placed, number=number, crowd=crowd)
 
-    def _image(self, values: list[str], number: int) -> tuple[int, Size | None]:
-        """Its key, and its size; None if it cannot be used."""
-        stated = values[self.columns.image].strip()
+    def _is_wanted(self, values: list[str]) -> bool:
+        """Whether the line is of the split. Raises InputError if one is needed and it states none."""
+        if self._split is None:
+            return True
+        if not (name := values[self.columns.split].strip()):
+            raise InputError("its split is empty, so it is in none", "field-malformed")
+        return canonical(name) == self._split
+
+    def _image(self, stated: str, key: int, values: list[str], number: int) -> Size | None:
+        """Its size; None if it cannot be used."""
         if stated in self._images:
             return self._images[stated]
-        key, size = len(self._images), None
+        size = None
         try:
             name = self._index.find(stated)
             size = self._index.size(name, self._size(values))
@@ -136,8 +173,8 @@ class _TableReader:
         except ValueError as problem:
             size = None
             self.builder.skip(SkipKind.IMAGE, self.path, f"line {number}", problem, number)
-        self._images[stated] = key, size
-        return self._images[stated]
+        self._images[stated] = size
+        return size
 
     def _size(self, values: list[str]) -> Size | None:
         height, width = (by_value(values[place]) or 0 if place >= 0 else 0 for place in self.columns.size)
@@ -244,12 +281,12 @@ def _lines(path: Path) -> Iterator[Line]:
 
 @check("classes-unnamed", "warning", "Call the column of the classes `class`, if there is one.")
 def without_classes(subject: Subject) -> Iterator[Place]:
-    for part in subject.parts:
-        columns = find_columns(part.file)
-        if columns is None or columns.label >= 0 or not (unread := _unread(part.file, columns)):
+    for file in dict.fromkeys(part.file for part in subject.parts):
+        columns = find_columns(file)
+        if columns is None or columns.label >= 0 or not (unread := _unread(file, columns)):
             continue
         text = f"no column is called as classes are, so all boxes are {ONLY!r}; not read: {', '.join(unread)}"
-        yield Place(part.file, "", text)
+        yield Place(file, "", text)
 
 
 def _unread(path: Path, columns: TableColumns) -> list[str]:
@@ -265,6 +302,28 @@ def _files(path: Path) -> dict[str, Path]:
         return {_stem(path): path} if path.suffix.lower() == ".csv" and _is_table(path) else {}
     tables = {_stem(file): file for file in visible_files(path, "*.csv") if _is_table(file)}
     return tables or _files_of_splits(path)
+
+
+def _divided(path: Path) -> dict[str, str]:
+    """The splits in the column of the only file, as `_splits_of` gives them."""
+    files = list(_files(path).values())
+    columns = find_columns(files[0]) if len(files) == 1 else None
+    return _splits_of(files[0], columns) if columns else {}
+
+
+def _splits(path: Path) -> tuple[str, ...]:
+    return tuple(_divided(path).values()) or (tuple(_files(path) or _damaged(path)) if path.is_dir() else ())
+
+
+def _file(path: Path, split: str | None) -> Path:
+    files = _files(path) or _damaged(path)
+    return next(iter(files.values())) if _divided(path) else chosen_file(files, split, path)
+
+
+def _read(
+    path: Path, *, split: str | None = None, images: Path | None = None, purpose: Purpose = Purpose.TRAIN
+) -> Labels:
+    return read_table(_file(path, split), split=split if _divided(path) else None, images=images)
 
 
 def _files_of_splits(path: Path) -> dict[str, Path]:
@@ -306,8 +365,13 @@ FORMAT = Format(
     layout="a .csv with a line for every box, such as filename,width,height,class,xmin,ymin,xmax,ymax",
     suffixes=(".csv",),
     where=where,
-    **one_file_a_split(lambda path: _files(path) or _damaged(path), read_table)
-    | {"matches": lambda path: bool(_files(path)), "may_be": lambda path: bool(_damaged(path))},
+    matches=lambda path: bool(_files(path)),
+    may_be=lambda path: bool(_damaged(path)),
+    splits=_splits,
+    read=_read,
+    file=_file,
+    single_files=True,
+    takes_images=True,
     checks=(without_classes,),
     not_carried=lambda path: "other columns",
 )
