@@ -383,3 +383,36 @@ def test_a_file_of_another_task_is_named_as_such(tmp_path, annotation, categorie
         read_coco(write(tmp_path, annotations=[annotation], categories=categories))
     assert refused.value.id == "labels-format"
     assert len(read_coco(write(tmp_path, annotations=[BOX | {"caption": "A dog."}])).boxes) == 1
+
+
+NAMES = ("{}_instances", "coco_{}", "annotations_{}", "{}-annotations", "{}.coco", "instances_{}_coco", "Instances {}")
+
+
+@pytest.mark.parametrize("val", ["val", "valid", "validation2017"])
+@pytest.mark.parametrize("name", NAMES)
+def test_a_split_may_stand_anywhere_in_a_files_name(tmp_path, name, val):
+    SOUND["coco"](tmp_path)
+    for split, other in (("train", "train"), ("val", val)):
+        file = (tmp_path / f"annotations/instances_{split}.json").rename(
+            tmp_path / f"annotations/{name.format(other)}.json"
+        )
+        assert splits(file) == () and len(read_labels(file, split=other)) == 6
+        assert len(read_labels(file, split=file.stem)) == 6
+    assert set(splits(tmp_path)) == {"train", val}
+    assert all(sample.image.is_file() for sample in read_labels(tmp_path, split="train"))
+    assert read_labels(tmp_path, split="val").folder == read_labels(tmp_path, split=name.format(val)).folder
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_file_named_otherwise_is_a_split_beside_one_of_the_usual_name(tmp_path, name):
+    SOUND["coco"](tmp_path)
+    (tmp_path / "annotations/instances_val.json").rename(tmp_path / f"annotations/{name.format('val')}.json")
+    (tmp_path / "annotations/captions_train.json").write_text('{"images": [], "annotations": []}')
+    assert set(splits(tmp_path)) == {"train", "val"}
+
+
+def test_files_that_would_be_one_split_keep_their_names(tmp_path):
+    SOUND["coco"](tmp_path)
+    for split, name in (("train", "val"), ("val", "val_labels")):
+        (tmp_path / f"annotations/instances_{split}.json").rename(tmp_path / f"annotations/{name}.json")
+    assert set(splits(tmp_path)) == {"val", "val_labels"}

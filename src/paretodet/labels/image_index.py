@@ -13,6 +13,7 @@ from paretodet.errors import InputError
 from paretodet.images import DRAWINGS, is_image_name, read_size
 from paretodet.labels.builder import by_value
 from paretodet.labels.rle import Size
+from paretodet.labels.splits import is_usual, words_of
 from paretodet.reading import is_file
 
 MOST = 10_000_000  # files that are listed
@@ -91,8 +92,8 @@ def holder(folder: Path, names: Sequence[str]) -> Path:
 
 def customary_folder(path: Path, names: Sequence[str]) -> Path | None:
     """The customary folder of the images of the labels `path` that holds the first of `names` that any holds."""
-    split = path.stem.removeprefix("instances_")
-    folders = [path.parent / folder.format(split=split) for folder in FOLDERS]
+    splits = dict.fromkeys([path.stem.removeprefix("instances_"), *filter(is_usual, words_of(path.stem))])
+    folders = [path.parent / folder.format(split=split) for split in splits for folder in FOLDERS]
     return next((folder for name in names[:PROBED] for folder in folders if is_file(folder / name)), None)
 
 

@@ -30,6 +30,11 @@ def is_usual(name: str) -> bool:
     return usual(name) in PARTS
 
 
+def words_of(stem: str) -> list[str]:
+    """Of a file's name."""
+    return [word for word in re.split(r"[-_. ]+", stem) if word]
+
+
 def split_of_file(file: Path, stem: str) -> str:
     """What a file of labels is called as a split: `stem`, which its name says, unless its folder alone is named so."""
     return file.parent.name if is_usual(file.parent.name) and not is_usual(stem) else stem

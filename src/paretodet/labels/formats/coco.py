@@ -337,7 +337,9 @@ def _files(path: Path) -> dict[str, Path]:
 
 
 def _file(path: Path, split: str | None) -> Path:
-    return chosen_file(_files(path), split, path)
+    files = _files(path)
+    own = (file for file in files.values() if split and split not in files and file.stem == split)
+    return next(own, None) or chosen_file(files, split, path)
 
 
 def _read(

@@ -1,17 +1,20 @@
 """Where COCO's instances files lie: by their usual names, else wherever files are found that begin as they do."""
 
 import re
+from collections import Counter
+from collections.abc import Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from paretodet.labels.json_stream import elements
-from paretodet.labels.splits import is_usual, split_of_file, usual
+from paretodet.labels.splits import is_usual, split_of_file, usual, words_of
 from paretodet.reading import is_file, visible_files
 
 HEAD, LISTED = 2**16, 10_000  # bytes of a file, and files of a set, that are looked at
 ANNOTATIONS = "annotations"  # folder
-PREFIX = "instances_"
+INSTANCES, PREFIX = "instances", "instances_"
+CONTENT = (INSTANCES, "coco", "annotation", "annotations", "label", "labels", "box", "boxes", "bbox")  # in files' names
 OBJECT = re.compile(rb"(\xef\xbb\xbf)?\s*\{")
 OPENING = re.compile(rb"(\xef\xbb\xbf)?\s*\{\s*\"(info|licenses|type|categories|annotations)\"\s*:")
 IMAGES = re.compile(rb"\"images\"\s*:\s*\[")  # notes on classes, licenses and the like have no such lists
@@ -26,13 +29,14 @@ def instances_files(path: Path) -> dict[str, Path]:
     the usual name, it begins as such a file.
     """
     if is_file(path):
-        return {_stem(path): path} if path.suffix.lower() == ".json" else {}
+        return {_split(path): path} if path.suffix.lower() == ".json" else {}
     listed = _listed(path)
-    named = [each for each in listed if each.stem.startswith("instances")]
-    files = {_stem(each): each for each in named or filter(begins, listed)}
+    named = list(filter(_is_named, listed))
+    files = _by_split(named or list(filter(begins, listed)))
     for each in listed if named else ():
-        if is_usual(each.stem) and usual(each.stem) not in map(usual, files) and begins(each):
-            files[each.stem] = each
+        split = _split(each)
+        if is_usual(split) and usual(split) not in map(usual, files) and begins(each):
+            files[split] = each
     return files or {each.parent.name: each for each in visible_files(path, "*/_annotations.coco.json")}
 
 
@@ -46,14 +50,14 @@ def files_elsewhere(path: Path) -> dict[str, Path]:
     found = dict[str, Path]()
     for file in listed:
         if not file.name.startswith(".") and begins(file):
-            found.setdefault(split_of_file(file, _stem(file)), file)
+            found.setdefault(split_of_file(file, _split(file)), file)
     return found
 
 
 def only_file(path: Path) -> dict[str, Path]:
     """The only .json where instances files may lie, whatever it holds."""
     listed = _listed(path)
-    return {_stem(each): each for each in listed} if len(listed) == 1 else {}
+    return _by_split(listed) if len(listed) == 1 else {}
 
 
 def begins(file: Path) -> bool:
@@ -81,5 +85,22 @@ def _listed(path: Path) -> list[Path]:
     return visible_files(path, "*.json", f"{ANNOTATIONS}/*.json")
 
 
-def _stem(file: Path) -> str:
-    return file.stem.removeprefix(PREFIX)
+def _split(file: Path) -> str:
+    """The split that a file's name says beside what is in the file: val of val_instances and of coco_val; of another
+    name what is behind `instances_`.
+    """
+    others = [word for word in words_of(file.stem) if word.lower() not in CONTENT]
+    return others[0] if len(others) == 1 and is_usual(others[0]) else file.stem.removeprefix(PREFIX)
+
+
+def _is_named(file: Path) -> bool:
+    """Whether it is called as instances files are, or begins as one and has their word elsewhere in its name."""
+    words = [word.lower() for word in words_of(file.stem)]
+    return file.stem.startswith(INSTANCES) or INSTANCES in words and begins(file)
+
+
+def _by_split(files: Sequence[Path]) -> dict[str, Path]:
+    """Those whose names say one split keep their names."""
+    names = [_split(file) for file in files]
+    times = Counter(names)
+    return {name if times[name] == 1 else file.stem: file for name, file in zip(names, files, strict=True)}
