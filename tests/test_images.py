@@ -77,6 +77,28 @@ def test_twelve_bits_in_sixteen_are_refused(tmp_path: Path, kind: str, most: int
     assert refused.value.id == "image-dark"
 
 
+@pytest.mark.parametrize(("most", "bits"), [(8191, 13), (16383, 14), (8190, 0), (16384, 0), (20000, 0)])
+def test_gray_that_ends_where_fewer_bits_do_is_refused(tmp_path: Path, most: int, bits: int) -> None:
+    values = np.full((6, 8), 5000, np.uint16)
+    values[2, 3] = most
+    write_deep(tmp_path / "a.png", "gray", values)
+    if not bits:
+        assert read_image(tmp_path / "a.png")[2, 3].tolist() == [most >> 8] * 3
+        return
+    with pytest.raises(ImageError, match=f"of {bits} bits or fewer") as refused:
+        read_image(tmp_path / "a.png")
+    assert refused.value.id == "image-dark"
+
+
+@pytest.mark.parametrize(("kind", "deep"), [("gray", True), ("color", True), ("alpha", True), ("", False)])
+def test_the_head_says_whether_a_channel_has_sixteen_bits(tmp_path: Path, kind: str, deep: bool) -> None:
+    if kind:
+        write_deep(tmp_path / "a.png", kind, np.full((6, 8), 40000, np.uint16))
+    else:
+        Image.new("RGB", (8, 6)).save(tmp_path / "a.png")
+    assert read_head(tmp_path / "a.png").deep is deep
+
+
 def test_eight_bits_may_be_dark(tmp_path: Path) -> None:
     for suffix in ("png", "bmp"):
         Image.fromarray(np.full((4, 5, 3), 3, np.uint8)).save(tmp_path / f"a.{suffix}")

@@ -47,7 +47,7 @@ ErrorId = Literal[
     "image-format",  # a file is not an image of a supported format: convert it
     "image-missing",  # an image or video does not exist: correct the path
     "image-size",  # an image has another size than its labels state: correct the size in the labels
-    "image-dark",  # an image of 16 bits holds values of 12 bits or fewer: write 8 bits, or multiply them up to 65535
+    "image-dark",  # an image of 16 bits holds values of 14 bits or fewer: write 8 bits, or multiply them up to 65535
     "image-too-large",  # an image or video has too many pixels or bytes: make it smaller
     "image-unreadable",  # an image or video is damaged or cannot be read: copy it again from its source
     "images-none",  # no image of a folder or list can be used: correct the first one, which the message names

@@ -25,6 +25,7 @@ UNREAD = (".tif", ".tiff", ".gif", ".heic", ".avif")  # images too, in formats t
 DRAWINGS = ".paretodet-drawings"  # in a folder of images that paretodet drew, which are not data
 DEEP = ";16B"  # of the raw modes of a PNG of 16 bits a channel
 DARKEST = 16  # of 256: brighter than all of 12 bits, if the upper 8 of 16 are read
+SATURATED = (2**13 - 1, 2**14 - 1)  # the highest values of 13 and 14 bits: none of 16 bits but by rare chance
 MAX_PIXELS = 100_000_000
 MAX_BYTES = 256 * 2**20
 DAMAGE = (  # what Pillow raises for damaged files
@@ -53,6 +54,7 @@ class ImageHeader(NamedTuple):
     format: str  # one of FORMATS
     mode: str  # Pillow's: RGB, L, P, CMYK, RGBA, I;16, ...
     orientation: int  # EXIF's, 1 to 8; 1, upright, if the file has none
+    deep: bool = False  # 16 bits a channel, of which the upper 8 are read
 
 
 class ImageError(InputError):
@@ -66,8 +68,8 @@ def read_image(path: Path | str, *, max_pixels: int = MAX_PIXELS, max_bytes: int
     """The image as uint8 RGB [H, W, 3], turned upright by its EXIF orientation.
 
     Of 16 bits a channel the upper 8 are read. Raises ImageError if the file is missing, not JPEG, PNG, WEBP or BMP,
-    truncated, above a limit, or has 16 bits of which no value needs more than 12. The limits are
-    checked before the image is decoded.
+    truncated, above a limit, or has 16 bits of which no value needs more than 12, or of gray whose highest value is
+    that of 13 or 14 bits. The limits are checked before the image is decoded.
     """
     return _opened(Path(path), lambda image: _decode(image, Path(path)), max_pixels, max_bytes)
 
@@ -161,7 +163,11 @@ def _quick(image: Image.Image, path: Path) -> np.ndarray | None:
 def _head(image: Image.Image) -> ImageHeader:
     orientation = _orientation(image)
     width, height = image.size[::-1] if orientation in TURNED else image.size
-    return ImageHeader(height, width, image.format or "", image.mode, orientation)
+    return ImageHeader(height, width, image.format or "", image.mode, orientation, _is_deep(image))
+
+
+def _is_deep(image: Image.Image) -> bool:
+    return image.mode.startswith("I;16") or any(DEEP in str(each[3]) for each in getattr(image, "tile", ()))
 
 
 def _orientation(image: Image.Image) -> int:
@@ -179,18 +185,20 @@ def _orientation(image: Image.Image) -> int:
 def _decode(image: Image.Image, path: Path) -> np.ndarray:
     if (quick := _quick(image, path)) is not None:
         return quick
-    is_deep = any(DEEP in str(each[3]) for each in getattr(image, "tile", ()))
+    is_deep, highest = _is_deep(image), 0
     method = UPRIGHT.get(_orientation(image))
     turned = image if method is None else image.transpose(method)
     if turned.mode.startswith("I;16"):  # Pillow would clip at 255, not scale
         values = np.asarray(turned)
-        is_deep = bool(values.any())
+        highest = int(values.max())
+        is_deep = highest > 0
         turned = Image.fromarray((values >> 8).astype(np.uint8))
     pixels = np.asarray(turned.convert("RGB"))
-    if is_deep and pixels.max() < DARKEST:
+    if is_deep and (pixels.max() < DARKEST or highest in SATURATED):
+        bits = highest.bit_length() if highest in SATURATED else 12
         raise ImageError(
-            f"{path}: it has 16 bits a channel, and all values are below {DARKEST << 8}, so that it would be nearly "
-            "black: they seem to be of 12 bits or fewer; write them as 8 bits, or multiplied up to 65535",
+            f"{path}: it has 16 bits a channel, and all values are below {1 << bits}, so that it would be too dark: "
+            f"they seem to be of {bits} bits or fewer; write them as 8 bits, or multiplied up to 65535",
             "image-dark",
         )
     return pixels

@@ -275,6 +275,12 @@ def twelve_bits(folder):
     Image.fromarray(values).save(folder / "JPEGImages/train0.jpg", format="PNG")
 
 
+@damages("voc", "image-dim", "image-mode", "image-suffix", at="JPEGImages/train0.jpg")
+def fourteen_bits(folder):
+    values = np.random.default_rng(0).integers(0, 16000, SIZE).astype(np.uint16)
+    Image.fromarray(values).save(folder / "JPEGImages/train0.jpg", format="PNG")
+
+
 @damages("voc", "name-strange", at="JPEGImages/train?.jpg")
 def a_question(folder):
     (folder / "JPEGImages/train0.jpg").rename(folder / "JPEGImages/train?.jpg")

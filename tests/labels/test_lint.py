@@ -4,10 +4,12 @@ import json
 import os
 import shutil
 
+import numpy as np
 import pytest
 from damaged_sets import CASES, a_copy, a_truncated_image
+from PIL import Image
 
-from labeled_sets import SOUND, truth_of, write_truth
+from labeled_sets import SIZE, SOUND, truth_of, write_truth
 from paretodet.images import FORMATS
 from paretodet.labels.lint.check import KEPT, Check, run
 from paretodet.labels.lint.examine import CHECKS, GENERAL, examine
@@ -70,6 +72,16 @@ def test_the_folder_of_images_can_be_given(tmp_path):
     assert [each.count for each in examine(file).findings] == [6]
     assert [part.split for part in examine(file).subject.parts] == ["train"]
     assert examine(file, images=tmp_path / "elsewhere").findings == ()
+
+
+@pytest.mark.parametrize(("most", "found"), [((16000, 12000), True), ((16000, 16384), False), ((0, 0), False)])
+def test_images_of_sixteen_bits_are_dim_if_all_are(tmp_path, most, found):
+    folder = SOUND["voc"](tmp_path / "set")
+    for number, value in enumerate(most):
+        values = np.zeros(SIZE, np.uint16)
+        values[:20] = value
+        Image.fromarray(values).save(folder / f"JPEGImages/train{number}.jpg", format="PNG")
+    assert ("image-dim" in {each.check for each in examine(folder).findings}) is found
 
 
 def test_progress_is_reported_once_per_image(tmp_path):

@@ -17,6 +17,7 @@ from paretodet.reading import is_file, is_folder
 SUFFIX_OF = {"JPEG": (".jpg", ".jpeg", ".jfif"), "PNG": (".png",), "WEBP": (".webp",), "BMP": (".bmp",)}
 LONGEST_TO_SHORTEST = 5.0
 SMALLEST = 32  # px of a side
+DIM = 64  # of 256: brighter than all of 14 bits, if the upper 8 of 16 are read
 MODES = {
     "L": "it is gray", "LA": "it is gray, with an alpha channel", "1": "it is black and white", "P": "it has a palette",
     "PA": "it has a palette", "RGBA": "it has an alpha channel", "CMYK": "it is CMYK",
@@ -49,12 +50,21 @@ def unreadable(subject: Subject) -> Iterator[Place]:
 @check(
     "image-dark",
     "fault",
-    "Write the images as 8 bits, or multiply their values up to 65535: 12 bits in 16 are read nearly black.",
+    "Write the images as 8 bits, or multiply their values up to 65535: 12 or 14 bits in 16 are read too dark.",
 )
 def dark(subject: Subject) -> Iterator[Place]:
     for seen in subject.seen():
         if seen.image.problem and seen.image.id == "image-dark":
             yield Place(seen.file, "", seen.image.problem)
+
+
+@check("image-dim", "warning", "Multiply the values up to 65535 if they are of fewer bits: they are read too dark.")
+def dim(subject: Subject) -> Iterator[Place]:
+    """One image may be dark; if all of 16 bits a channel are, these are of a camera with fewer."""
+    highest = {seen.file: seen.image.highest for seen in subject.seen() if seen.image.highest is not None}
+    if highest and 0 < max(highest.values()) < DIM:
+        text = f"all values of the {len(highest)} images with 16 bits a channel are below {DIM << 8}, as of 14 bits"
+        yield Place(next(iter(highest)), "", text)
 
 
 @check("size-mismatch", "fault", "Write the image file's size into the labels, and check that the boxes fit it.")
@@ -239,6 +249,7 @@ CHECKS = (
     missing,
     unreadable,
     dark,
+    dim,
     size_mismatch,
     exif_unturned,
     exif_turned,

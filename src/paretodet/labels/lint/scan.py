@@ -23,6 +23,7 @@ class ScannedImage(NamedTuple):
     digest: bytes | None = None  # of the pixels, without the metadata; None if they were not decoded
     problem: str | None = None  # why it is no usable image
     id: ErrorId | None = None  # of the problem
+    highest: int | None = None  # of 8 bits, in an image of 16 bits a channel; None if it was not decoded
 
 
 def scan_images(paths: Iterable[Path], *, decode: bool, on_image: OnImage) -> dict[Path, ScannedImage]:
@@ -43,16 +44,17 @@ def scan_images(paths: Iterable[Path], *, decode: bool, on_image: OnImage) -> di
 
 def scan_image(path: Path, *, decode: bool) -> ScannedImage:
     """Read one file. Pixels are not kept: only whether they can be decoded, and a digest that identifies copies."""
-    head, digest = None, None
+    head, digest, highest = None, None, None
     try:
         head = read_head(path)
         if decode:
-            digest = _digest(read_image(path))
+            pixels = read_image(path)
+            digest, highest = _digest(pixels), int(pixels.max()) if head.deep else None
     except ImageError as error:
         return ScannedImage(head, digest, error.message.removeprefix(f"{path}: "), error.id)
     except Exception as error:  # a decoder may raise anything on a damaged file
         return ScannedImage(head, digest, f"cannot be read ({type(error).__name__}: {error})")
-    return ScannedImage(head, digest)
+    return ScannedImage(head, digest, highest=highest)
 
 
 def _cores() -> int:
