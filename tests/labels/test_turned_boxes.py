@@ -12,11 +12,13 @@ from labeled_sets import (
     datumaro_box,
     numbered,
     studio_region,
+    truth_of,
     write_cvat,
     write_datumaro,
     write_image,
     write_labelme,
     write_lines,
+    write_truth,
 )
 from paretodet.evaluation.ground_truth import read_ground_truth
 from paretodet.labels.formats.labelme import read_labelme
@@ -113,12 +115,36 @@ def test_a_shape_of_labelme_is_turned_if_it_is_called_so(tmp_path, kind, points,
 )
 def test_a_box_of_datumaro_is_turned_as_cvat_states(tmp_path, angle, box, found):
     SOUND["datumaro"](tmp_path)
-    drawn = datumaro_box(0, 0, (10, 10, 30, 20)) | {"attributes": {"rotation": angle}}
+    drawn = datumaro_box(0, 0, (10, 10, 30, 20)) | {"attributes": {"occluded": False, "rotation": angle}}
     write_datumaro(tmp_path, "train", [{"id": "0", "annotations": [drawn], "image": {"path": "0.jpg"}}])
     data = read_labels(tmp_path, split="train")
     reach = 15 * 2**-0.5
     assert np.allclose(data.boxes, [box or [20 - reach, 15 - reach, 20 + reach, 15 + reach]], atol=1e-4)
     assert turned(data) == found
+
+
+@pytest.mark.parametrize(
+    ("attributes", "box", "found"),
+    [
+        ({"occluded": False, "rotation": 45.0}, None, True),
+        ({"occluded": False, "rotation": 90.0}, [15, 5, 25, 25], False),
+        ({"occluded": False, "rotation": 0.0}, [10, 10, 30, 20], False),
+        ({"occluded": False, "rotation": float("nan")}, [10, 10, 30, 20], False),
+        ({"rotation": 45.0}, [10, 10, 30, 20], False),  # not as CVAT writes it
+        (None, [10, 10, 30, 20], False),
+    ],
+)
+def test_a_box_of_coco_is_turned_as_cvat_states(tmp_path, attributes, box, found):
+    SOUND["coco"](tmp_path)
+    truth = truth_of(tmp_path)
+    drawn = {"bbox": [10, 10, 20, 10], "area": 200, "attributes": attributes}
+    truth["annotations"][0] |= drawn | {"segmentation": []}
+    truth["annotations"][1] |= drawn | {"segmentation": [[10, 10, 30, 10, 30, 20, 10, 20]]}
+    write_truth(tmp_path, truth)
+    data, reach = read_labels(tmp_path, split="train"), 15 * 2**-0.5
+    around = box or [20 - reach, 15 - reach, 20 + reach, 15 + reach]
+    assert np.allclose(data.boxes[:2], [around, [10, 10, 30, 20]], atol=1e-4)
+    assert turned(data)[:2] == ([True, False] if found else [])
 
 
 def test_what_reads_labels_says_how_many_boxes_are_turned(tmp_path):

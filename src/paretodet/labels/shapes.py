@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from paretodet.errors import InputError
+from paretodet.labels.builder import real_by_value
 from paretodet.labels.rle import MAX_OUTLINE, Size, pack
 
 MARKS = ("iscrowd", "is_crowd", "difficult", "ignore", "isgroupof", "is_group_of")  # neither to be found nor a mistake
@@ -37,6 +38,13 @@ class DrawnShape(NamedTuple):
 def is_turned(angle: float) -> bool:
     """Whether a box that is turned by `angle`, in degrees, is no upright one."""
     return angle % 90 != 0
+
+
+def angle_of(attributes: Any) -> float:
+    """How far a box is turned, in degrees, as CVAT writes it among its attributes; 0 where it does not."""
+    known = isinstance(attributes, dict) and "occluded" in attributes
+    angle = real_by_value(attributes.get("rotation")) if known else None
+    return angle if angle is not None and math.isfinite(angle) else 0.0
 
 
 def are_turned(corners: np.ndarray) -> bool:

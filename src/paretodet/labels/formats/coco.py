@@ -34,7 +34,7 @@ from paretodet.labels.image_index import PROBED, customary_folder, holder, holds
 from paretodet.labels.json_stream import elements
 from paretodet.labels.model import Labels, Purpose, SkipKind
 from paretodet.labels.rle import NOTHING, box_around, is_empty, pack
-from paretodet.labels.shapes import is_marked
+from paretodet.labels.shapes import angle_of, is_marked, is_turned, turned_box
 from paretodet.labels.splits import chosen_file
 from paretodet.reading import is_file
 
@@ -247,7 +247,7 @@ class InstancesReader:
             fields = annotation if isinstance(annotation, dict) else {}
             owner = self._owner(fields.get("image_id"))
             category = whole_number(fields.get("category_id"), "category_id")
-            box, crowd = _box_of(fields), _crowd(fields)
+            box, crowd, angle = _box_of(fields), _crowd(fields), angle_of(fields.get("attributes"))
         except ValueError as problem:
             self._task = self._task or _other_task(fields)
             return self.builder.skip(SkipKind.ANNOTATION, self.path, f"annotations[{number}]", problem, number)
@@ -258,7 +258,18 @@ class InstancesReader:
             outline = pack(None)
         more = ExtraValue(area=fields.get("area"), key=fields.get("id"), ignored=_ignored(fields) and not crowd)
         self._boxed = True
-        self.builder.box(owner, category, box, number=number, crowd=crowd, outline=outline, **more)
+        if angle and not outline[0]:
+            box = _upright(box, angle)
+        self.builder.box(
+            owner,
+            category,
+            box,
+            number=number,
+            crowd=crowd,
+            outline=outline,
+            turned=is_turned(angle) and not outline[0],
+            **more,
+        )
 
     def _category(self, number: int, category: Any) -> None:
         try:
@@ -290,6 +301,13 @@ def _box_of(annotation: Element) -> list[float]:
     """x, y, width, height, if they are missing those of the box around the outline. Raises ValueError."""
     stated, outline = annotation.get("bbox"), annotation.get("segmentation")
     return box_around(pack(outline)[0]) if not stated and not is_empty(outline) else _box(stated)
+
+
+def _upright(box: list[float], angle: float) -> list[float]:
+    """x, y, width, height of the box around one that is turned about its middle."""
+    x, y, width, height = box
+    x1, y1, x2, y2 = turned_box(x, y, x + width, y + height, angle)
+    return [x1, y1, x2 - x1, y2 - y1]
 
 
 def _box(box: Any) -> list[float]:

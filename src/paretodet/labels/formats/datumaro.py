@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from paretodet.errors import InputError
-from paretodet.labels.builder import LabelsBuilder, by_value, real_by_value, text_of, whole_number
+from paretodet.labels.builder import LabelsBuilder, by_value, text_of, whole_number
 from paretodet.labels.format import Format, Where, one_file_a_split
 from paretodet.labels.image_index import ImageIndex, folders_below
 from paretodet.labels.json_stream import elements
@@ -18,6 +18,7 @@ from paretodet.labels.rle import Size, box_around, pack
 from paretodet.labels.shapes import (
     NO_OUTLINE,
     DrawnShape,
+    angle_of,
     around,
     is_marked,
     is_turned,
@@ -136,10 +137,8 @@ def _drawn(parts: list[Item]) -> DrawnShape:
 
 
 def _box(part: Item) -> DrawnShape:
-    """CVAT writes how far a box is turned among its attributes."""
     x, y, wide, high = numbers(part.get("bbox"), 4, "bbox")
-    stated = part["attributes"].get("rotation") if isinstance(part.get("attributes"), dict) else None
-    angle = real_by_value(stated) or 0.0
+    angle = angle_of(part.get("attributes"))
     return DrawnShape(turned_box(x, y, x + wide, y + high, angle), turned=is_turned(angle))
 
 
