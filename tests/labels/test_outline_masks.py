@@ -67,9 +67,9 @@ def test_malformed_run_lengths_are_reported(text, fault):
     "ring", [[0, 0, 1e9, 0, 0, 1e9], [1e300] * 6, [float("nan")] * 6, [1, 2, 3, float("inf"), 4, 5]]
 )
 def test_an_endless_outline_is_refused_before_it_is_drawn(ring):
-    with pytest.raises(ValueError, match="px, it is finite and at most 4194304 px"):
+    with pytest.raises(ValueError, match="px; it must be finite and at most 4194304 px"):
         pack([[0, 0, 1, 0, 0, 1], ring])
-    with pytest.raises(ValueError, match="px, it is finite and at most 4194304 px"):
+    with pytest.raises(ValueError, match="px; it must be finite and at most 4194304 px"):
         pack([ring])
 
 

@@ -260,7 +260,10 @@ class Labels:
         """How many boxes are drawn turned, and what that means; empty if none is."""
         if self.turned is None or not (count := int(self.turned.sum())):
             return ""
-        return f"{count} of {len(self.boxes)} boxes are turned: the upright boxes around them are learned and scored"
+        return (
+            f"{count} of {len(self.boxes)} boxes are turned, and their angles are left out: the upright boxes around "
+            "them are learned and scored"
+        )
 
     @property
     def nbytes(self) -> int:

@@ -209,7 +209,8 @@ def _check_outline(rings: list[np.ndarray], reach: float) -> None:
         length = sum(float(np.abs(np.diff(ring.reshape(-1, 2), axis=0)).sum()) for ring in rings)
     if not length <= MAX_OUTLINE:
         raise InputError(
-            f"segmentation: an outline of {length:.0f} px, at most {MAX_OUTLINE} px are allowed", "mask-malformed"
+            f"segmentation: an outline of {length:.0f} px; it must be finite and at most {MAX_OUTLINE} px",
+            "mask-malformed",
         )
 
 

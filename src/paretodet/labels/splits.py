@@ -1,6 +1,7 @@
 """What the parts of a data set are called."""
 
 import re
+from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -38,6 +39,17 @@ def words_of(stem: str) -> list[str]:
 def split_of_file(file: Path, stem: str) -> str:
     """What a file of labels is called as a split: `stem`, which its name says, unless its folder alone is named so."""
     return file.parent.name if is_usual(file.parent.name) and not is_usual(stem) else stem
+
+
+def distinct(names: Iterable[str], files: Iterable[Path], base: Path) -> dict[str, Path]:
+    """Split -> file. Files that would be one split have the names of their own, and, if these are equal too, the path
+    from `base` to them.
+    """
+    pairs = list(zip(names, files, strict=True))
+    for own in (lambda file: file.stem, lambda file: "-".join(file.relative_to(base).with_suffix("").parts)):
+        times = Counter(name for name, _ in pairs)
+        pairs = [(name if times[name] == 1 else own(file), file) for name, file in pairs]
+    return dict(pairs)
 
 
 def named(split: str | None, known: Iterable[str]) -> str | None:

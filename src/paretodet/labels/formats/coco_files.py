@@ -1,14 +1,13 @@
 """Where COCO's instances files lie: by their usual names, else wherever files are found that begin as they do."""
 
 import re
-from collections import Counter
 from collections.abc import Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from paretodet.labels.json_stream import elements
-from paretodet.labels.splits import is_usual, split_of_file, usual, words_of
+from paretodet.labels.splits import distinct, is_usual, split_of_file, usual, words_of
 from paretodet.reading import is_file, visible_files
 
 HEAD, LISTED = 2**16, 10_000  # bytes of a file, and files of a set, that are looked at
@@ -32,10 +31,10 @@ def instances_files(path: Path) -> dict[str, Path]:
         return {_split(path): path} if path.suffix.lower() == ".json" else {}
     listed = _listed(path)
     named = list(filter(_is_named, listed))
-    files = _by_split(named or list(filter(begins, listed)))
+    files = _by_split(named or list(filter(begins, listed)), path)
     for each in listed if named else ():
         split = _split(each)
-        if is_usual(split) and usual(split) not in map(usual, files) and begins(each):
+        if is_usual(split) and usual(split) not in map(usual, files) and each not in files.values() and begins(each):
             files[split] = each
     return files or {each.parent.name: each for each in visible_files(path, "*/_annotations.coco.json")}
 
@@ -47,17 +46,14 @@ def files_elsewhere(path: Path) -> dict[str, Path]:
     if not path.is_dir() or instances_files(path):
         return {}
     listed = sorted(file for pattern in ("*/*.json", "*/*/*.json") for file in islice(path.glob(pattern), LISTED))
-    found = dict[str, Path]()
-    for file in listed:
-        if not file.name.startswith(".") and begins(file):
-            found.setdefault(split_of_file(file, _split(file)), file)
-    return found
+    files = [file for file in listed if not file.name.startswith(".") and begins(file)]
+    return distinct([split_of_file(file, _split(file)) for file in files], files, path)
 
 
 def only_file(path: Path) -> dict[str, Path]:
     """The only .json where instances files may lie, whatever it holds."""
     listed = _listed(path)
-    return _by_split(listed) if len(listed) == 1 else {}
+    return _by_split(listed, path) if len(listed) == 1 else {}
 
 
 def begins(file: Path) -> bool:
@@ -99,8 +95,5 @@ def _is_named(file: Path) -> bool:
     return file.stem.startswith(INSTANCES) or INSTANCES in words and begins(file)
 
 
-def _by_split(files: Sequence[Path]) -> dict[str, Path]:
-    """Those whose names say one split keep their names."""
-    names = [_split(file) for file in files]
-    times = Counter(names)
-    return {name if times[name] == 1 else file.stem: file for name, file in zip(names, files, strict=True)}
+def _by_split(files: Sequence[Path], folder: Path) -> dict[str, Path]:
+    return distinct(map(_split, files), files, folder)

@@ -22,7 +22,7 @@ from paretodet.labels.misread import SLACK
 from paretodet.labels.model import Labels, Purpose, SkipKind
 from paretodet.labels.rle import Size
 from paretodet.labels.shapes import MARKS, is_set, numbers
-from paretodet.labels.splits import canonical, chosen_file, is_usual, learned, named
+from paretodet.labels.splits import canonical, chosen_file, distinct, is_usual, learned, named
 from paretodet.reading import is_file, visible_files
 
 MAX_LINE = 2**16
@@ -43,7 +43,9 @@ BARE = ("path", "x1", "y1", "x2", "y2", "class")  # columns of files without a h
 SPLIT = ("split", "set", "subset", "usage", "partition")  # what a column of splits is called
 ONLY = "object"  # the class, if no column names one
 OTHER_COMMAS = (";", "\t")
-SUFFIX = re.compile(r"[-_ ]?(labels?|annotations?|boxes)$", re.IGNORECASE)  # of the file's name, behind the split
+# Of the file's name, behind the split or before it:
+SUFFIX = re.compile(r"[-_ ]?(labels?|annotations?|boxes)$", re.IGNORECASE)
+PREFIX = re.compile(r"^(labels?|annotations?|boxes)[-_ ]", re.IGNORECASE)
 Line = tuple[int, list[str]]
 
 
@@ -300,8 +302,8 @@ def _files(path: Path) -> dict[str, Path]:
     """Split -> file: train_labels.csv is that of train. If a folder has none, those of its folders named as splits."""
     if not path.is_dir():
         return {_stem(path): path} if path.suffix.lower() == ".csv" and _is_table(path) else {}
-    tables = {_stem(file): file for file in visible_files(path, "*.csv") if _is_table(file)}
-    return tables or _files_of_splits(path)
+    tables = [file for file in visible_files(path, "*.csv") if _is_table(file)]
+    return distinct(map(_stem, tables), tables, path) or _files_of_splits(path)
 
 
 def _divided(path: Path) -> dict[str, str]:
@@ -352,7 +354,8 @@ def _is_text(file: Path) -> bool:
 
 
 def _stem(file: Path) -> str:
-    return SUFFIX.sub("", file.stem) or file.stem
+    behind = PREFIX.sub("", file.stem)
+    return behind if is_usual(behind) else SUFFIX.sub("", file.stem) or file.stem
 
 
 def _is_table(file: Path) -> bool:
