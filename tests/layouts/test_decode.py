@@ -1,5 +1,7 @@
 """Outputs of a file become detections in pixels of the canvas."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -203,3 +205,72 @@ def test_a_box_is_merged_only_with_those_that_it_suppresses_itself() -> None:
     first = sum(weight * start for weight, start in ((0.9, 0), (0.6, 2), (0.5, 4))) / 2.0
     assert found.boxes[0, :2].tolist() == [pytest.approx([first, 0, first + 10, 10]), [8, 0, 18, 10]]
     assert found.scores[0].tolist() == pytest.approx([0.9, 0.4, 0, 0]) and not found.boxes[0, 2:].any()
+
+
+MAPS: dict[str, tuple[dict[str, tuple[int, ...]], OutputLayout]] = {  # shapes of maps, channels first, and their layout
+    "grid": (
+        {"a": (2, 7, 8, 12), "b": (2, 7, 4, 6)},
+        OutputLayout(
+            columns=(("a", ("box", "objectness", "classes")), ("b", ("box", "objectness", "classes"))),
+            coding="grid",
+            strides=(8, 16),
+            activation="sigmoid",
+            suppressed=False,
+        ),
+    ),
+    "anchors": (
+        {"a": (1, 2 * 8, 2, 3)},
+        OutputLayout(
+            columns=(("a", ("box", "objectness", "classes")),),
+            coding="darknet",
+            strides=(32,),
+            anchors=(((10.0, 20.0), (30.0, 15.0)),),
+            activation="sigmoid",
+            suppressed=False,
+        ),
+    ),
+    "anchors in outputs of their own": (
+        {"boxes": (1, 2 * 4, 4, 6), "scores": (1, 2 * 3, 4, 6)},
+        OutputLayout(
+            columns=(("boxes", ("box*8",)), ("scores", ("classes",))),
+            coding="priors",
+            strides=(16,),
+            anchors=(((10.0, 20.0), (30.0, 15.0)),),
+            suppressed=False,
+        ),
+    ),
+    "peaks": (
+        {"heat": (1, 4, 4, 6), "sides": (1, 4, 4, 6)},  # as many channels as rows
+        OutputLayout(
+            columns=(("heat", ("classes",)), ("sides", ("box",))),
+            coding="distances",
+            strides=(16,),
+            peaks=True,
+            suppressed=False,
+        ),
+    ),
+    "a row of cells": (
+        {"a": (1, 6, 1, 3)},
+        OutputLayout(columns=(("a", ("box", "classes")),), coding="grid", strides=(64,), cells="up", suppressed=False),
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", MAPS)
+def test_maps_with_channels_last_are_those_with_channels_first(kind: str) -> None:
+    shapes, layout = MAPS[kind]
+    canvas = (64, 192) if kind == "a row of cells" else CANVAS
+    torch.manual_seed(0)
+    maps = {name: torch.rand(shape) for name, shape in shapes.items()}
+    last = {name: each.permute(0, 2, 3, 1).contiguous() for name, each in maps.items()}
+    expected, found = (
+        decode(maps, layout, canvas),
+        decode(last, replace(layout, map_axes="nhwc"), canvas),
+    )
+    assert torch.equal(found.boxes, expected.boxes) and torch.equal(found.scores, expected.scores)
+    assert "channels last" in str(replace(layout, map_axes="nhwc"))
+
+
+def test_outputs_of_rows_have_no_axes_of_maps() -> None:
+    rows = torch.tensor([[[10.0, 20, 40, 60, 0.5, 3]]])
+    assert decode({"out": rows}, finished(map_axes="nhwc"), CANVAS).boxes.tolist() == [[[10, 20, 40, 60]]]

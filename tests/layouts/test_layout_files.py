@@ -38,8 +38,15 @@ FACES = FileLayout(
     pixels=IMAGENET,
 )
 
+MAPS = FileLayout(
+    family="maps of TensorFlow",
+    outputs=OutputLayout(
+        columns=(("Identity", ("box", "classes")),), coding="distances", strides=(8,), map_axes="nhwc", suppressed=False
+    ),
+)
 
-@pytest.mark.parametrize("layout", [YOLOX, FACES])
+
+@pytest.mark.parametrize("layout", [YOLOX, FACES, MAPS])
 def test_a_layout_comes_back_from_its_file_and_from_a_row(tmp_path: Path, layout: FileLayout) -> None:
     path = tmp_path / "layout.toml"
     path.write_text(to_toml(layout), encoding="utf-8")
@@ -78,6 +85,7 @@ def test_the_fit_of_a_layout() -> None:
         ("[pixels]\nmeans = [0, 0, 0]", "pixels"),
         ('[[outputs]]\nname = "a"\ncolumns = ["box", "depth"]', "columns: got 'depth'"),
         ('[[outputs]]\nname = "a"\ncolumns = ["box", "score"]\n[canvas]\nfit = "crop"', "canvas.fit: got 'crop'"),
+        ('[[outputs]]\nname = "a"\ncolumns = ["box", "score"]\n[meaning]\nmap_axes = "hwc"', "map_axes: got 'hwc'"),
         ('[[outputs]]\nname = "a"\ncolumns = ["box", "score"]\n[pixels]\nstd = [0, 1, 1]', "std not 0"),
         ("", "outputs"),
     ],

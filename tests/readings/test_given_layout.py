@@ -17,7 +17,7 @@ from paretodet.detectors.labels import COCO_90, COCO_91
 from paretodet.detectors.spec import to_json
 from paretodet.errors import InputError
 from paretodet.inspecting import drawn, inspect
-from paretodet.layouts.files import read_layout
+from paretodet.layouts.files import read_layout, to_toml
 from paretodet.layouts.layout import FileLayout, OutputLayout
 from paretodet.readings.conventions.own import SPEC
 from paretodet.transforms.resize_policy import CornerLetterbox, Letterbox, ShortSide, Stretch
@@ -204,3 +204,28 @@ def test_ids_of_coco_count_from_1_without_names_of_tensorflow_too(
     candidate = opened(with_layers(path, classes, boxes))
     assert best(candidate) == (ANSWER, pytest.approx(0.9), label)
     assert candidate.labels == (COCO_90 if classes == 91 else ())
+
+
+def test_a_layout_reads_maps_with_channels_last(tmp_path: Path) -> None:
+    """A file that TensorFlow's converter wrote, and its twin with channels first: one stride, two classes."""
+    maps = np.zeros((1, SIDE // 32, SIDE // 32, 7), np.float32)
+    maps[0, 0, 0, 2] = -1
+    maps[0, 3, 2] = (0.8125, 0.75, np.log(60 / 32), np.log(60 / 32), 0.8, 0.1, 0.9)  # the center is at 90, 120
+    first = FileLayout(
+        family="maps",
+        outputs=OutputLayout(
+            columns=(("Identity", ("box", "objectness", "classes")),),
+            coding="grid",
+            strides=(32,),
+            offset=0.0,
+            suppressed=False,
+        ),
+    )
+    layout = tmp_path / "layout.toml"
+    layout.write_text(to_toml(replace(first, outputs=replace(first.outputs, map_axes="nhwc"))), encoding="utf-8")
+    last = opened(write(tmp_path / "last.onnx", {"Identity": maps}), layout=layout)
+    twin = write(tmp_path / "first.onnx", {"Identity": maps.transpose(0, 3, 1, 2).copy()})
+    assert best(last) == best(opened(twin, layout=first)) == (ANSWER, pytest.approx(0.72), 1)
+    assert "channels last" in str(last.reading)
+    with pytest.raises(InputError, match="42 rows"):
+        opened(tmp_path / "last.onnx", layout=first)

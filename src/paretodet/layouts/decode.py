@@ -62,7 +62,7 @@ def split(outputs: Mapping[str, Tensor], layout: OutputLayout) -> dict[str, Tens
             raise InputError(f"outputs: has no {name!r}, it has {', '.join(outputs)}", "onnx-layout")
         if words == COUNTED or set(words) == {"other"}:
             continue
-        rows = _rows(_by_anchor(outputs[name], words, layout), words, layout.transposed)
+        rows = _rows(_by_anchor(_channels_first(outputs[name], layout), words, layout), words, layout.transposed)
         widths = _widths(name, words, rows.shape[2])
         for word, part in zip(words, torch.split(rows, widths, dim=2), strict=True):
             parts.setdefault(word.partition(COUNT)[0], []).append(part)
@@ -75,6 +75,10 @@ def split(outputs: Mapping[str, Tensor], layout: OutputLayout) -> dict[str, Tens
         behind = torch.arange(lengths["score"])[:, None] >= outputs[name].reshape(-1, 1, 1)
         joined["score"] = joined["score"].masked_fill(behind, 0)
     return joined
+
+
+def _channels_first(output: Tensor, layout: OutputLayout) -> Tensor:
+    return output.permute(0, 3, 1, 2) if layout.map_axes == "nhwc" and output.ndim == 4 else output
 
 
 def _by_anchor(output: Tensor, words: tuple[str, ...], layout: OutputLayout) -> Tensor:

@@ -25,6 +25,7 @@ COMMENTS = {  # of the lines of a file, by key
     "sampling": "antialiased (Pillow), opencv, tf1, torch or corners",
     "columns": "box, anchor (4), center, size (2), objectness, score, label, image (1), classes, bins, count, other",
     "transposed": "outputs are [B, columns, N]",
+    "map_axes": "of outputs with four dimensions: nchw, or nhwc (channels last)",
     "box": "xyxy, yxyx, cxcywh or xywh",
     "unit": "pixels or fractions of the canvas",
     "coding": "boxes, grid (YOLOX), distances, pixel-distances (FCOS), priors, linear, anchors, darknet or tanh",
@@ -57,6 +58,7 @@ class _Output(Closed, frozen=True):
 
 class _Meaning(Closed, frozen=True):
     transposed: bool = False
+    map_axes: str = "nchw"
     box: str = "xyxy"
     unit: str = "pixels"
     coding: str = "boxes"

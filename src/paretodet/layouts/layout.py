@@ -17,6 +17,7 @@ Unit = Literal["pixels", "fractions"]  # of the canvas
 Coding = Literal["boxes", "grid", "distances", "pixel-distances", "priors", "linear", "anchors", "darknet", "tanh"]
 OBLONG: tuple[Coding, ...] = ("anchors", "darknet")  # whose references have a width and a height
 Cells = Literal["up", "down"]
+MapAxes = Literal["nchw", "nhwc"]
 Activation = Literal["none", "sigmoid", "softmax"]
 Background = Literal["none", "first", "last"]
 Objectness = Literal["product", "geometric-mean", "powers"]
@@ -82,6 +83,7 @@ class OutputLayout:
 
     columns: tuple[tuple[str, tuple[str, ...]], ...]
     transposed: bool = False  # outputs are [B, columns, N]
+    map_axes: MapAxes = "nchw"  # of outputs with four dimensions; "nhwc": [B, H, W, columns], as TensorFlow writes them
     box: BoxForm = "xyxy"
     unit: Unit = "pixels"
     coding: Coding = "boxes"  # "grid": offsets from cells and log sizes; "distances": from points to the four sides, in
@@ -113,6 +115,7 @@ class OutputLayout:
             ("unit", Unit),
             ("coding", Coding),
             ("cells", Cells),
+            ("map_axes", MapAxes),
             ("activation", Activation),
             ("background", Background),
             ("objectness", Objectness),
@@ -168,6 +171,8 @@ class OutputLayout:
         parts.append({"boxes": f"boxes {self.box} in {self.unit}"}.get(self.coding, f"boxes coded as {self.coding}"))
         if "anchor" in self.words:
             parts.append(f"anchors {self.box} in an output")
+        if self.map_axes == "nhwc":
+            parts.append("maps channels last")
         if self.scale_xy:
             parts.append(f"centers scaled by {', '.join(f'{scale:g}' for scale in self.scale_xy)}")
         if "objectness" in self.words:
