@@ -17,6 +17,7 @@ from paretodet.inspecting import inspect
 from paretodet.layouts.layout import BGR_BYTES, BYTES, UNIT_RANGE, Normalization
 from paretodet.readings.evidence import Evidence
 from paretodet.readings.onnx_graph import Node, OnnxGraph, read_graph
+from paretodet.readings.recognize import own_photograph
 
 BLUE_FIRST = Normalization(channels="bgr")
 MEANS = [0.485, 0.456, 0.406]
@@ -185,6 +186,83 @@ def test_a_head_that_finds_objects_on_bytes_alone_is_refused(tmp_path: Path) -> 
     found = inspect(CandidateConfig(name=str(path)))
     assert found.reading is None and found.layout.pixels == BYTES
     assert best(opened(path, layout=found.layout))[0] == ANSWER
+
+
+# Finished rows, whose shapes say nothing of their pixels.
+
+
+DARK, RED = "dark", "red"
+
+
+def finished_rows(path: Path, *conditions: str, count: int = 100) -> Path:
+    """[1, count, 6] with a score for all pixels; for those of 0..1 alone if DARK, for more red than blue if RED."""
+    boxes, scores, labels = separate((60.0, 90.0, 120.0, 150.0), label=2, count=count)
+    constants = {"boxes": boxes, "scores": scores[..., None], "labels": labels[..., None].astype(np.float32)}
+    constants |= {"tenth": np.float32(0.1), "high": np.float32(1000), "one": np.float32(1), "none": np.float32(0)}
+    constants |= {"balance": np.array([1, 0, -1], np.float32)[:, None, None]}
+    nodes = [
+        helper.make_node("ReduceMean", ["images"], ["bright"], keepdims=0),
+        helper.make_node("Mul", ["bright", "tenth"], ["share"]),
+        helper.make_node("Sub", ["one", "share"], [DARK]),
+        helper.make_node("Mul", ["images", "balance"], ["redder"]),
+        helper.make_node("ReduceMean", ["redder"], ["balanced"], keepdims=0),
+        helper.make_node("Mul", ["balanced", "high"], [RED]),
+    ]
+    found = "scores"
+    for name in conditions:
+        nodes.append(helper.make_node("Clip", [name, "none", "one"], [f"{name} or not"]))
+        nodes.append(helper.make_node("Mul", [found, f"{name} or not"], [f"{found} if {name}"]))
+        found = f"{found} if {name}"
+    nodes.append(helper.make_node("Concat", ["boxes", found, "labels"], ["output0"], axis=2))
+    made = helper.make_graph(
+        nodes,
+        "detector",
+        [helper.make_tensor_value_info("images", TensorProto.FLOAT, (1, 3, 192, 192))],
+        [helper.make_tensor_value_info("output0", TensorProto.FLOAT, (1, count, 6))],
+        [numpy_helper.from_array(np.ascontiguousarray(value), name) for name, value in constants.items()],
+    )
+    onnx.save(helper.make_model(made, opset_imports=[helper.make_opsetid("", 13)], ir_version=8), path)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("conditions", "left"), [((), ("BGR 0..1", "RGB 0..255", "BGR 0..255")), ((DARK,), ("BGR 0..1",))]
+)
+def test_assumed_pixels_are_part_of_the_line_and_doctor_fails(
+    tmp_path: Path, conditions: tuple[str, ...], left: tuple[str, ...]
+) -> None:
+    path = finished_rows(tmp_path / "v10.onnx", *conditions)
+    candidate = opened(path, fit="stretch")
+    assert best(candidate)[::2] == (ANSWER, 2) and layout_of(candidate).pixels == UNIT_RANGE
+    assert f"RGB 0..1 is assumed, not {' or '.join(left)};" in str(candidate.reading)
+    assert [check.rule for check in doctor(candidate) if "pixels are scaled" in (check.broken or "")]
+    given = opened(path, layout=layout_of(candidate))
+    assert "assumed" not in str(given.reading)
+    assert not [check.rule for check in doctor(given) if "pixels are scaled" in (check.broken or "")]
+
+
+def test_pixels_are_known_where_others_find_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("paretodet.readings.recognize.look_images", lambda: iter([own_photograph()]))
+    candidate = opened(finished_rows(tmp_path / "v10.onnx", DARK, RED), fit="stretch")
+    assert layout_of(candidate).pixels == UNIT_RANGE and "assumed" not in str(candidate.reading)
+
+
+def test_finished_rows_that_are_found_on_bytes_alone_are_refused(tmp_path: Path) -> None:
+    rows = np.zeros((1, 100, 6), np.float32)
+    rows[0, 0] = (60, 90, 120, 150, 0.4, 0)
+    path = write(tmp_path / "v10.onnx", {"output0": rows}, of_bytes=True)
+    error = refused(path)
+    assert error.id == "pixels-unknown" and "0..255" in error.message
+    assert inspect(CandidateConfig(name=str(path))).layout.pixels == BYTES
+
+
+@pytest.mark.parametrize(("operator", "values"), [("Div", 255), ("Sub", MEANS)])
+def test_finished_rows_are_for_the_pixels_that_the_graph_normalizes(tmp_path: Path, operator: str, values: Any) -> None:
+    rows = np.zeros((1, 100, 6), np.float32)
+    rows[0, 0] = (60, 90, 120, 150, 0.9, 0)
+    candidate = opened(normalizing(write(tmp_path / "v10.onnx", {"output0": rows}), operator, values), fit="stretch")
+    assert layout_of(candidate).pixels == (BYTES if operator == "Div" else UNIT_RANGE)
+    assert "assumed" not in str(candidate.reading)
 
 
 @pytest.mark.parametrize("score", [0.9, 0.0])

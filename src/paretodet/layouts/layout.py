@@ -232,6 +232,7 @@ class Reading:
     strength: int = 2  # of its evidence: 0 the file's metadata, or the user; 1 names and operators; 2 shapes;
     # 3 shapes that mean something else as a rule
     pixels_known: bool = True  # False: nothing says how pixels are scaled
+    pixels_usual: bool = False  # where nothing says it: those of the layout are assumed, and the line says so
     policy: ResizePolicy | None = None  # in place of the layout's fit
     checked: bool = True  # False: the numbers are not looked at, as its exporter guarantees them
     fit_known: bool = True  # False: nothing says how images are fitted, and that of the layout is assumed
@@ -241,7 +242,8 @@ class Reading:
 
     def __str__(self) -> str:
         inside = f"normalized in the graph as {self.inside}" if self.inside else ""
-        parts = (str(self.layout if self.pixels_known else self.layout.geometry), inside, self.doubt)
+        shown = self.pixels_known or self.pixels_usual
+        parts = (str(self.layout if shown else self.layout.geometry), inside, self.doubt)
         return f"read as {', '.join(filter(None, parts))}"
 
 

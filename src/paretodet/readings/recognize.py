@@ -13,7 +13,7 @@ from paretodet.bench.synthetic_images import draw_images
 from paretodet.detectors.labels import COCO_90
 from paretodet.errors import InputError, words
 from paretodet.layouts.decode import decode
-from paretodet.layouts.layout import BGR_BYTES, BYTES, UNIT_RANGE, FileLayout, OutputLayout, Reading
+from paretodet.layouts.layout import BGR_BYTES, BYTES, UNIT_RANGE, FileLayout, Normalization, OutputLayout, Reading
 from paretodet.media.photographs import photographs
 from paretodet.readings.class_names import stated_names
 from paretodet.readings.conventions import CONVENTIONS, ultralytics
@@ -28,6 +28,7 @@ from paretodet.readings.preparation import with_channels_reversed
 
 PHOTOGRAPHS = 4  # that are looked at, until one has a detection
 NAMED = 2  # readings in a message
+PLAIN = (UNIT_RANGE, Normalization(channels="bgr"), BYTES, BGR_BYTES)  # pixels without means
 SHAPES = 2  # the strength of a reading that only shapes speak for
 
 KNOWN = (
@@ -78,7 +79,7 @@ def chosen(trials: Sequence[Trial], evidence: Evidence) -> Reading:
     if not left[0].detections and reading.strength == SHAPES and "score" in reading.layout.outputs.words:
         message = f"it finds nothing on {PHOTOGRAPHS} photographs, so its boxes cannot be checked ({reading})"
         raise evidence.refusal(message, "onnx-layout")
-    if not reading.pixels_known:
+    if not (reading.pixels_known or reading.pixels_usual):
         message = f"{reading}; nothing says how pixels are scaled: 0..1, 0..255, or with mean and std"
         raise evidence.refusal(f"{message}, which [pixels] in a layout states", "pixels-unknown")
     return reading
@@ -88,7 +89,7 @@ def tried(evidence: Evidence, run: Run, *, images: Sequence[np.ndarray] = ()) ->
     """Every meaning that a convention gives the outputs, with what the numbers say against it."""
     trials = [_tried(reading, evidence, run, images or look_images()) for reading in proposed(evidence)]
     if any(trial.detections and trial.against is None for trial in trials):
-        return trials
+        return [_pixels_looked_at(trial, evidence, run, images) for trial in trials]
     return [_doubted(trial, evidence, run, images) for trial in trials]
 
 
@@ -127,8 +128,8 @@ def _as_in_graph(reading: Reading, evidence: Evidence) -> Reading:
         return replace(reading, layout=replace(reading.layout, pixels=with_channels_reversed(assumed)))
     if pixels is None:
         why = f"the graph makes {done} of pixels, which tells nothing of their range"
-        known = reading.pixels_known and reading.strength < SHAPES
-        return replace(reading, reasons=(*reading.reasons, why), pixels_known=known, inside=str(done))
+        known, reasons = reading.pixels_known and reading.strength < SHAPES, (*reading.reasons, why)
+        return replace(reading, reasons=reasons, pixels_known=known, pixels_usual=False, inside=str(done))
     reasons = (*reading.reasons, "the graph normalizes pixels itself")
     layout = replace(reading.layout, pixels=pixels)
     return replace(reading, layout=layout, reasons=reasons, pixels_known=True, inside=str(done))
@@ -262,11 +263,11 @@ def _tried(reading: Reading, evidence: Evidence, run: Run, images: Iterable[np.n
 
 
 def _doubted(trial: Trial, evidence: Evidence, run: Run, images: Sequence[np.ndarray]) -> Trial:
-    """A trial that found nothing, if shapes alone speak for a head of all cells: it is doubtful. If pixels of 0..1 are
-    assumed, and it finds something on those of 0..255, nothing says how they are scaled.
+    """A trial that found nothing, if shapes alone speak for a head of all cells, or if its pixels are assumed: it is
+    doubtful. If those are of 0..1, and it finds something on those of 0..255, nothing says how they are scaled.
     """
     reading = trial.reading
-    if trial.against or reading.strength < SHAPES or reading.layout.outputs.suppressed:
+    if trial.against or reading.strength < SHAPES or reading.layout.outputs.suppressed and not _pixels_open(reading):
         return trial
     pixels = reading.layout.pixels
     stated = states_pixels(evidence.metadata) or states_range(evidence.metadata)
@@ -276,8 +277,30 @@ def _doubted(trial: Trial, evidence: Evidence, run: Run, images: Sequence[np.nda
         found = _tried(replace(reading, layout=layout), evidence, run, images or look_images())
         if found.detections and found.against is None:
             why = "finds nothing on pixels of 0..1 and something on pixels of 0..255"
-            return replace(found, reading=replace(_with_doubt(found.reading, why), pixels_known=False))
+            reading = replace(_with_doubt(found.reading, why), pixels_known=False, pixels_usual=False)
+            return replace(found, reading=reading)
     return replace(trial, reading=_with_doubt(reading, "finds nothing on photographs"))
+
+
+def _pixels_open(reading: Reading) -> bool:
+    return reading.pixels_usual and not reading.pixels_known
+
+
+def _pixels_looked_at(trial: Trial, evidence: Evidence, run: Run, images: Sequence[np.ndarray]) -> Trial:
+    """A trial whose pixels are assumed: they are known if all others contradict it, or find nothing."""
+    reading = trial.reading
+    if trial.against or not trial.detections or not _pixels_open(reading):
+        return trial
+    open_ones = []
+    for pixels in (each for each in PLAIN if each != reading.layout.pixels):
+        other = replace(reading, layout=replace(reading.layout, pixels=pixels))
+        found = _tried(other, evidence, run, images or look_images())
+        open_ones += [str(pixels)] if found.detections and found.against is None else []
+    if not open_ones:
+        reasons = (*reading.reasons, f"it finds nothing on pixels that are not {reading.layout.pixels}")
+        return replace(trial, reading=replace(reading, reasons=reasons, pixels_known=True))
+    why = f"{reading.layout.pixels} is assumed, not {' or '.join(open_ones)}; [pixels] in a layout states it"
+    return replace(trial, reading=_with_doubt(reading, f"does not say how pixels are scaled ({why})"))
 
 
 def _with_doubt(reading: Reading, why: str) -> Reading:

@@ -72,8 +72,15 @@ def _rows(evidence: Evidence, name: str, count: int) -> Iterator[Reading]:
         reasons = [f"{name} has {count} rows of 6 in the order {', '.join(order)}"]
         reasons += [f"{FACTOR} is an input, as of PaddleDetection"] if paddle else []
         strength = 3 if not finished else 1 if paddle else 2
-        known = order != PADDLE
-        yield Reading(layout=layout, reasons=tuple(reasons), strength=strength, pixels_known=known, fit_known=paddle)
+        usual = order != PADDLE
+        yield Reading(
+            layout=layout,
+            reasons=tuple(reasons),
+            strength=strength,
+            pixels_known=False,
+            pixels_usual=usual,
+            fit_known=paddle,
+        )
 
 
 def _fits(evidence: Evidence, name: str, order: tuple[str, ...]) -> bool:
