@@ -235,6 +235,7 @@ class Reading:
     pixels_usual: bool = False  # where nothing says it: those of the layout are assumed, and the line says so
     policy: ResizePolicy | None = None  # in place of the layout's fit
     checked: bool = True  # False: the numbers are not looked at, as its exporter guarantees them
+    finds_faces: bool = False  # whether boxes count only if one is the face on a photograph, as priors are assumed
     fit_known: bool = True  # False: nothing says how images are fitted, and that of the layout is assumed
     inside: str = ""  # what the graph makes of the pixels; part of the line
     lacks: str = ""  # what only the user can add, so that the file is refused with this layout to fill in

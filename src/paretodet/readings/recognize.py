@@ -20,6 +20,7 @@ from paretodet.readings.conventions import CONVENTIONS, ultralytics
 from paretodet.readings.evidence import Evidence
 from paretodet.readings.image_metadata import states_range, with_image_metadata
 from paretodet.readings.image_processor import names_beside, with_processor
+from paretodet.readings.known_face import off_face
 from paretodet.readings.look import contradiction, detected, doubt, repeated
 from paretodet.readings.mirror import SAME, Run, not_mirrored
 from paretodet.readings.mmdeploy_pipeline import with_pipeline
@@ -244,6 +245,8 @@ def _tried(reading: Reading, evidence: Evidence, run: Run, images: Iterable[np.n
     canvas = (evidence.height, evidence.width)
     layout = reading.layout
     policy = reading.policy or layout.policy(*canvas)
+    if reading.finds_faces and (why := off_face(run(own_photograph(), layout.pixels, policy), layout, canvas, policy)):
+        return Trial(reading=reading, against=why)
     for image in images:
         outputs = run(image, layout.pixels, policy)
         against, count = contradiction(outputs, layout, canvas), 0

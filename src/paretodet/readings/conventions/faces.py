@@ -1,10 +1,13 @@
 """Face detectors with landmarks, which are not read.
 
 YuNet has a set of outputs for each stride, and in its first version `loc`, `conf` and `iou` of priors; RetinaFace has
-boxes, scores and landmarks of priors of three strides; SCRFD has scores and distances of two anchors a cell.
+boxes, scores and landmarks of priors of three strides: the boxes are decoded, or codes of priors whose sides are not in
+the file; SCRFD has scores and distances of two anchors a cell.
 """
 
-from paretodet.layouts.layout import BGR_BYTES, FileLayout, Normalization, OutputLayout, Reading
+from dataclasses import replace
+
+from paretodet.layouts.layout import BGR_BYTES, FileLayout, Normalization, OutputLayout, Reading, Unit
 from paretodet.readings.convention import Convention
 from paretodet.readings.evidence import Evidence
 
@@ -12,6 +15,7 @@ YUNET_STRIDES = (8, 16, 32)
 YUNET_WORDS = {"cls": "classes", "obj": "objectness", "bbox": "box"}
 RETINAFACE_STRIDES = (8, 16, 32)
 RETINAFACE_PRIORS = ((16.0, 32.0), (64.0, 128.0), (256.0, 512.0))
+UNITS: tuple[Unit, ...] = ("fractions", "pixels")
 ALL_STRIDES = (8, 16, 32, 64)
 YUNET_PRIORS = ((10.0, 16.0, 24.0), (32.0, 48.0), (64.0, 96.0), (128.0, 192.0, 256.0))
 YUNET_VARIANCES = (0.1, 0.1, 0.2)  # OpenCV's decoding has one for widths and one for heights
@@ -57,15 +61,16 @@ def _retinaface(evidence: Evidence) -> tuple[Reading, ...]:
     cells = sum(-(-evidence.height // s) * -(-evidence.width // s) for s in RETINAFACE_STRIDES)
     if rows != 2 * cells:
         return ()
-    outputs = OutputLayout(
-        columns=((by_width[4], ("box",)), (by_width[2], ("classes",))),
-        coding="priors",
-        strides=RETINAFACE_STRIDES,
-        priors=RETINAFACE_PRIORS,
-        background="first",
-        suppressed=False,
-        overlap=0.4,
-    )
+    reason = f"outputs of 4, 2 and 10 columns have {rows} rows, 2 priors for each cell of strides {RETINAFACE_STRIDES}"
+    columns = ((by_width[4], ("box",)), (by_width[2], ("classes",)))
+    boxes = OutputLayout(columns=columns, background="first", suppressed=False, overlap=0.4)
+    choices = [replace(boxes, coding="priors", strides=RETINAFACE_STRIDES, priors=RETINAFACE_PRIORS)]
+    if "Exp" in evidence.graph.tail(by_width[4]):
+        choices, reason = [replace(boxes, unit=unit) for unit in UNITS], f"{reason}; decoded (Exp)"
+    return tuple(_of_retinaface(each, reason) for each in choices)
+
+
+def _of_retinaface(outputs: OutputLayout, reason: str) -> Reading:
     layout = FileLayout(
         family="RetinaFace",
         outputs=outputs,
@@ -74,8 +79,7 @@ def _retinaface(evidence: Evidence) -> tuple[Reading, ...]:
         fill=0,
         sampling="opencv",
     )
-    reason = f"outputs of 4, 2 and 10 columns have {rows} rows, 2 priors for each cell of strides {RETINAFACE_STRIDES}"
-    return (Reading(layout=layout, reasons=(reason,), strength=1, labels=("face",)),)
+    return Reading(layout=layout, reasons=(reason,), strength=1, labels=("face",), finds_faces=True)
 
 
 def _first_yunet(evidence: Evidence) -> tuple[Reading, ...]:
