@@ -55,6 +55,7 @@ def write_tflite(
     labels: str | None = None,
     graphs: int = 1,
     inputs: Sequence[int] = (),
+    returned: Sequence[int] = (),
     operators: Mapping[str, Mapping[str, float]] | None = None,
     reads: Sequence[int] = (),
     writes: Sequence[int] = (),
@@ -78,7 +79,8 @@ def write_tflite(
     for i, (_, reads, writes) in enumerate(builtin, len(custom)):
         places = (_numbers(builder, each, builder.PrependInt32, 4) for each in (reads, writes))
         calls.append(_table(builder, 6, {0: ("Uint32", i), **dict(zip((1, 2), places, strict=True))}))
-    graph = {0: listed, 1: _numbers(builder, inputs, builder.PrependInt32, 4), 3: _vector(builder, calls)}
+    ends = [_numbers(builder, places, builder.PrependInt32, 4) for places in (inputs, returned)]
+    graph = {0: listed, 1: ends[0], 2: ends[1], 3: _vector(builder, calls)}
     fields = {2: _vector(builder, [_table(builder, 5, graph)] * graphs)}
     codes = [_table(builder, 4, {1: builder.CreateString(name)}) for name in custom]
     codes += [_table(builder, 4, {0: ("Int8", min(code, 127)), 3: ("Int32", code)}) for code, _, _ in builtin]
@@ -162,7 +164,7 @@ def _tensor(builder: flatbuffers.Builder, name: str, made: Made, buffer: int) ->
         0: _numbers(builder, shape, builder.PrependInt32, 4),
         1: ("Int8", kind),
         2: ("Uint32", buffer if made.buffer is None else made.buffer),
-        3: builder.CreateString(made.name or name),
+        3: builder.CreateString(name if made.name is None else made.name),
     }
     if made.scale:
         scales = _numbers(builder, made.scale, builder.PrependFloat32, 4)

@@ -1,5 +1,6 @@
 """LiteRT files in the words of ONNX."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -46,6 +47,15 @@ def test_a_name_that_is_very_long_is_its_number(tmp_path: Path) -> None:
     path = write_tflite(tmp_path / "a.tflite", tensors, inputs=(0,), builtin=[(CONV, (0, 1), (2,))])
     (node,) = read_graph(path).nodes
     assert node.inputs == ("image", "tensor 1") and node.outputs == ("maps",)
+
+
+def test_tensors_without_a_name_and_outputs_of_one_name_are_their_numbers(tmp_path: Path) -> None:
+    same = replace(PART, name="Identity")
+    tensors = {"image": PART, "none": replace(PART, name=""), "a": same, "b": same, "c": PART}
+    builtin = [(CONV, (0, 1), (2,)), (EXP, (2,), (3,)), (EXP, (3,), (4,))]
+    graph = read_graph(write_tflite(tmp_path / "a.tflite", tensors, inputs=(0,), returned=(2, 3, 4), builtin=builtin))
+    assert [node.outputs for node in graph.nodes] == [("tensor 2",), ("tensor 3",), ("c",)]
+    assert graph.nodes[0].inputs == ("image", "tensor 1") and "tensor 1" in graph.constants
 
 
 @pytest.mark.parametrize("text", ["no fields", "[1, 2]", "{'a': open('b')}", "{" * 5000])

@@ -1,8 +1,10 @@
 """LiteRT files with TFLite's own suppression, whose outputs a converter has put into another order."""
 
+import sys
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -47,11 +49,14 @@ class Interpreter:
         return {port.name: FOUND[port.name] for port in self.outputs}
 
 
-def written(path: Path, kind: type[np.generic]) -> Path:
+def written(path: Path, kind: type[np.generic], name: str | None = None) -> Path:
+    """A file; `name` is that of all its outputs."""
     tensors = {"image": Made(values=np.zeros(0, kind), shape=(1, SIDE, SIDE, 3))}
-    tensors |= {name: Made(values=np.zeros(0, np.float32), shape=shape) for name, shape in SHAPES.items()}
+    tensors |= {key: Made(values=np.zeros(0, np.float32), shape=shape, name=name) for key, shape in SHAPES.items()}
     places = [list(tensors).index(name) for name in WRITTEN]
-    return write_tflite(path / "a.tflite", tensors, inputs=(0,), operators={POSTPROCESS: {}}, writes=places)
+    returned = range(1, len(tensors))
+    operators: dict[str, dict[str, float]] = {POSTPROCESS: {}}
+    return write_tflite(path / "a.tflite", tensors, inputs=(0,), returned=returned, operators=operators, writes=places)
 
 
 def opened(path: Path, monkeypatch: pytest.MonkeyPatch, program: Interpreter, **options: Any) -> Any:
@@ -77,6 +82,53 @@ ANSWER = (pytest.approx([10, 20, 40, 80]), [0.75, 0.25], [1, 4])
 def test_outputs_are_taken_in_the_order_of_the_operator(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = written(tmp_path, np.uint8)
     assert best(opened(path, monkeypatch, Interpreter("uint8"))) == ANSWER
+
+
+class NamelessInterpreter:
+    """LiteRT's, of a file with the tensors image, n, s, b and c; the outputs have one name."""
+
+    name = ""
+
+    def __init__(self, model_path: str, num_threads: int) -> None:
+        self.places = dict(enumerate(SHAPES, 1))
+
+    def allocate_tensors(self) -> None: ...
+
+    def get_input_details(self) -> list[dict[str, Any]]:
+        return [{"name": "image", "index": 0, "shape": (1, SIDE, SIDE, 3), "dtype": np.uint8}]
+
+    def get_output_details(self) -> list[dict[str, Any]]:
+        return [
+            {"name": self.name, "index": place, "shape": SHAPES[key], "dtype": np.float32}
+            for place, key in self.places.items()
+        ]
+
+    def get_tensor_details(self) -> list[dict[str, Any]]:
+        return []
+
+    def _get_ops_details(self) -> list[dict[str, Any]]:
+        return []
+
+    def set_tensor(self, place: int, values: np.ndarray) -> None: ...
+
+    def invoke(self) -> None: ...
+
+    def get_tensor(self, place: int) -> np.ndarray:
+        return FOUND[self.places[place]]
+
+
+@pytest.mark.parametrize("name", ["", "Identity"])
+def test_outputs_of_no_name_or_of_one_are_those_of_the_operator(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    for kind in (LiteRt, LiteRtFiles):
+        monkeypatch.setattr(kind, "require", lambda *arguments: None)
+        monkeypatch.setattr(kind, "settings", lambda self: ())
+    monkeypatch.setattr(NamelessInterpreter, "name", name)
+    module = SimpleNamespace(Interpreter=NamelessInterpreter)
+    monkeypatch.setitem(sys.modules, "ai_edge_litert", SimpleNamespace(interpreter=module))
+    monkeypatch.setitem(sys.modules, "ai_edge_litert.interpreter", module)
+    assert best(open_candidate(str(written(tmp_path, np.uint8, name)))) == ANSWER
 
 
 def test_outputs_that_are_not_of_the_operator_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

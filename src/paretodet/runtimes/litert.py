@@ -28,7 +28,7 @@ from paretodet.runtimes.graph import Feed, FileSession, GraphRuntime, Port, Prog
 from paretodet.runtimes.parts import PartsRuntime, PartsSession
 from paretodet.runtimes.unselected import UnselectedSession
 from paretodet.types import Detections, Images
-from paretodet.weights.formats.tflite import POSTPROCESS, calls
+from paretodet.weights.formats.tflite import POSTPROCESS, calls, distinct
 
 LAYERS = {"BATCH_MATMUL", "CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED", "TRANSPOSE_CONV"}
 PRECISIONS = {
@@ -156,7 +156,8 @@ def _share(programs: Sequence[LiteRtProgram]) -> tuple[str, str]:
 
 
 def _by_name(details: Sequence[dict[str, Any]]) -> dict[str, dict[str, Any]]:
-    return {each["name"]: each for each in details}
+    names = distinct([(int(each["index"]), each["name"]) for each in details])
+    return dict(zip(names, details, strict=True))
 
 
 def _ports(details: Mapping[str, Mapping[str, Any]]) -> tuple[Port, ...]:

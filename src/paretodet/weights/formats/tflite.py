@@ -11,6 +11,7 @@ import io
 import struct
 import zipfile
 import zlib
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from itertools import islice
 from math import prod
@@ -36,7 +37,7 @@ LONGEST_SIDE = 2**15  # px
 IDENTIFIER = b"TFL3"
 OPERATORS, GRAPHS, BUFFERS, METADATA = 1, 2, 4, 6  # fields of the table Model
 CUSTOM = 1  # of OperatorCode
-TENSORS, INPUTS, CALLS = 0, 1, 3  # of SubGraph
+TENSORS, INPUTS, RETURNED, CALLS = 0, 1, 2, 3  # of SubGraph
 BUILTIN_BYTE, BUILTIN = 0, 3  # of OperatorCode: as files of before 127 operators have it, and of later ones
 OPERATOR, READS, WRITES, OPTIONS = 0, 1, 2, 5  # of Operator; options of custom ones are FlexBuffers
 SHAPE, TYPE, BUFFER, NAME, QUANTIZATION, SPARSITY = 0, 1, 2, 3, 4, 6  # of Tensor
@@ -155,7 +156,7 @@ def attached(path: Path, names: Sequence[str]) -> str | None:
 
 def _calls(model: FlatTable) -> Iterator[OperatorCall]:
     graph = _graph(model)
-    names = [_legible(tensor, index) for index, tensor in enumerate(graph.tables(TENSORS))]
+    names = _names(graph)
     operators = [
         code.text(CUSTOM) or max(code.number(BUILTIN_BYTE, "<b"), code.number(BUILTIN, "<i"))
         for code in model.tables(OPERATORS)
@@ -168,11 +169,26 @@ def _calls(model: FlatTable) -> Iterator[OperatorCall]:
 
 
 def _small(model: FlatTable, most: int) -> Iterator[tuple[str, tuple[float, ...]]]:
-    buffers = model.tables(BUFFERS)
-    for index, table in enumerate(_graph(model).tables(TENSORS)):
+    buffers, graph = model.tables(BUFFERS), _graph(model)
+    for name, table in zip(_names(graph), graph.tables(TENSORS), strict=True):
         data, letter = buffers[table.number(BUFFER, "<I")].raw(DATA), FLOATS.get(table.number(TYPE, "<b"))
         if letter and 0 < len(data) <= most:
-            yield _legible(table, index), struct.unpack(f"<{len(data) // struct.calcsize(letter)}{letter}", data)
+            yield name, struct.unpack(f"<{len(data) // struct.calcsize(letter)}{letter}", data)
+
+
+def distinct(names: Sequence[tuple[int, str]]) -> list[str]:
+    """The names of tensors by number; the number of one that has no name, or the name of another."""
+    times = Counter(name for _, name in names)
+    return [name if name and times[name] == 1 else f"tensor {index}" for index, name in names]
+
+
+def _names(graph: FlatTable) -> list[str]:
+    """The names of all tensors, by which those that are returned can be told apart."""
+    names = [_legible(tensor, index) or f"tensor {index}" for index, tensor in enumerate(graph.tables(TENSORS))]
+    returned = graph.numbers(RETURNED, "<I")
+    for place, name in zip(returned, distinct([(each, names[each]) for each in returned]), strict=True):
+        names[place] = name
+    return names
 
 
 def _legible(tensor: FlatTable, index: int) -> str:
