@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from paretodet.config import CandidateConfig
+from paretodet.errors import InputError
 from paretodet.reading import sha256
 from paretodet.records.lines import read_lines
 from paretodet.sources.table import resolved
@@ -80,6 +81,36 @@ def test_an_onnx_file_is_searched_in_the_working_folder(tmp_path: Path, monkeypa
     path.write_bytes(b"another")
     with pytest.raises(ValueError, match=r"mine\.onnx: needed with SHA-256"):
         CandidateConfig.from_json(data)
+
+
+@pytest.mark.parametrize("module", ["mine", "folder.mine", "folder"])
+def test_the_job_of_a_python_function_has_the_hash_of_its_module(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, module: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "folder").mkdir()
+    for name in ("mine.py", "folder/mine.py", "folder/__init__.py"):
+        (tmp_path / name).write_text(f"raise SystemExit({name!r})")  # is not imported
+    config = CandidateConfig(name=f"{module}:make")
+    file = tmp_path / (f"{module.replace('.', '/')}.py" if module != "folder" else "folder/__init__.py")
+    data = config.to_json()
+    assert data["module"] == sha256(file) and CandidateConfig.from_json(data) == config
+    file.write_text("SCORE = 0.3")
+    with pytest.raises(InputError, match=r"\.py: needed with SHA-256 .*file-changed"):
+        CandidateConfig.from_json(data)
+    older = {key: value for key, value in data.items() if key != "module"}
+    assert CandidateConfig.from_json(older) == config
+
+
+@pytest.mark.parametrize("name", ["absent_module:make", "folder:make", "hf:make", "tv:make", "paretodet.opening:job"])
+def test_a_job_without_a_module_file_has_no_hash_of_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "folder").mkdir()  # of a namespace
+    for other in ("hf", "tv"):
+        (tmp_path / f"{other}.py").touch()
+    assert "module" not in CandidateConfig(name=name).to_json()
 
 
 def test_a_config_comes_back_from_its_row() -> None:

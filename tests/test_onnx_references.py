@@ -110,6 +110,9 @@ def test_the_hash_of_one_file_is_its_own(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "weights", "beside", "key"),
     [
+        ("model.onnx", None, "config.json", "weights"),
+        ("model.onnx", None, "pipeline.json", "weights"),
+        ("model.onnx", None, "preprocessor_config.json", "weights"),
         ("model.xml", "model.bin", "metadata.yaml", "weights"),
         ("model.tflite", None, "labelmap.txt", "weights"),
         ("config.json", None, "preprocessor_config.json", "cfg"),

@@ -1,7 +1,9 @@
 """The name and the options of a candidate, as data."""
 
 import os
+import sys
 from dataclasses import asdict, dataclass, fields
+from importlib.machinery import PathFinder
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +28,7 @@ NAMED_FILES = {  # endings of names that are files: the key of their SHA-256 in 
     ".cfg": "cfg",
     ".json": "cfg",
 }
+NOT_MODULES = ("hf", "tv", __name__.partition(".")[0])  # before the colon of a name: libraries, and this package
 MODELS = tuple(BESIDE)  # endings of files of which others are read too
 EXECUTION = frozenset(  # options that a runtime honors
     ("runtime", "device", "precision", "calibration", "allow_fallback")
@@ -36,7 +39,7 @@ CONDITIONS = ("batch", "threads")  # how a candidate is run; every kind of candi
 ALWAYS = frozenset(  # keys that every job has; a job has the key of a later field only if it is set
     ("name", "weights", "height", "width", "score", "nms", "device", "precision", "fit", "labels", *CONDITIONS)
 )
-NOT_OPTIONS = ("scored_on", "cfg", "file", "bundle")  # keys of a job that no field reads
+NOT_OPTIONS = ("scored_on", "cfg", "file", "bundle", "module")  # keys of a job that no field reads
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -145,8 +148,10 @@ class CandidateConfig:
         labels = None if job.get("labels") is None else tuple(job["labels"])
         config = cls(**options | {"weights": weights, "labels": labels, "calibration": calibration})
         config._check_calibration(job.get("calibration"))
-        bundle = {"bundle": Path(config.name) / BUNDLE} if "bundle" in job else {}
-        for key, path in (config._files() | bundle).items():
+        files = config._files() | ({"bundle": Path(config.name) / BUNDLE} if "bundle" in job else {})
+        if "module" in job and (module := _module_file(config.name)):
+            files["module"] = module
+        for key, path in files.items():
             if (got := _sha256(path)) != job.get(key):
                 raise InputError(
                     f"{path or 'weights'}: needed with SHA-256 {job.get(key)}, got {got or 'none'}", "file-changed"
@@ -167,7 +172,9 @@ class CandidateConfig:
         return {"weights": self.weights} | ({named[0]: named[1]} if named else {})
 
     def _hashes(self) -> dict[str, str | None]:
-        return {key: _sha256(path) for key, path in self._files().items()}
+        module = _module_file(self.name)
+        files = self._files() | ({"module": module} if module else {})
+        return {key: _sha256(path) for key, path in files.items()}
 
 
 def is_bundle(name: str) -> bool:
@@ -180,6 +187,20 @@ def _named_file(name: str) -> tuple[str, Path] | None:
     if key := NAMED_FILES.get(Path(name).suffix):
         return key, Path(name)
     return ("bundle", Path(name) / BUNDLE) if is_bundle(name) else None
+
+
+def _module_file(name: str) -> Path | None:
+    """The file of the module of `module:make`, found without importing it; None if there is none."""
+    module, colon, _ = name.partition(":")
+    parts = module.split(".")
+    if not colon or parts[0] in NOT_MODULES or not all(map(str.isidentifier, parts)):
+        return None
+    places, found = [os.getcwd(), *sys.path], None
+    for part in parts:
+        if (found := PathFinder.find_spec(part, places)) is None:
+            return None
+        places = list(found.submodule_search_locations or ())
+    return Path(found.origin) if found and found.origin and is_file(Path(found.origin)) else None
 
 
 def _sha256(path: Path | None) -> str | None:
