@@ -104,10 +104,25 @@ def test_what_a_row_needs_is_stated():
     assert caught.value.id == "results-malformed"
 
 
-@pytest.mark.parametrize("field", ["rbox", "poly"])
-def test_oriented_boxes_are_named_as_such(field):
-    """As Ultralytics writes them."""
+@pytest.mark.parametrize(
+    ("field", "task"),
+    [
+        ("rbox", "an oriented box"), ("poly", "an oriented box"), ("keypoints", "the keypoints of a pose"),
+        ("segments_info", "panoptic segmentation"), ("caption", "a caption"),
+    ],
+)  # fmt: skip
+def test_results_of_another_task_are_named_as_such(field, task):
+    """As Ultralytics, and COCO's other tasks, write them."""
     rows = [{"image_id": 7, "category_id": 1, "score": 0.5, field: [10, 10, 40, 40, 0.3]}]
-    with pytest.raises(ValueError, match=r"results\[0\]: has no bbox; it has an oriented box") as caught:
+    with pytest.raises(ValueError, match=rf"results\[0\]: has no bbox; it .*{task}") as caught:
         check_results(rows, known(labels([(7, 1, BOX, False)])))
     assert caught.value.id == "results-malformed"
+    check_results([rows[0] | {"bbox": BOX}], known(labels([(7, 1, BOX, False)])))
+
+
+@pytest.mark.parametrize(("count", "oriented"), [(5, True), (8, True), (3, False), (6, False)])
+def test_a_box_with_an_angle_or_four_corners_may_be_oriented(count, oriented):
+    rows = [{"image_id": 7, "category_id": 1, "score": 0.5, "bbox": [10] * count}]
+    with pytest.raises(ValueError, match=r"results\[0\]\.bbox: got") as caught:
+        check_results(rows, known(labels([(7, 1, BOX, False)])))
+    assert ("oriented box" in caught.value.message) == oriented

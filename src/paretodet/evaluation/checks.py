@@ -13,8 +13,16 @@ from paretodet.labels.rle import pack
 Row = dict[str, Any]
 MAX_NUMBER = 1e18  # px or px²: no product of two coordinates overflows
 ROW = "a row is one detection with image_id, category_id, bbox and score"
-ORIENTED = ("rbox", "poly")  # fields of Ultralytics
 UPRIGHT = "it has an oriented box: write the upright one around it as x, y, width and height"
+TURNED = (5, 8)  # numbers of a box and its angle, or of four corners
+POSE = "it has the keypoints of a pose: write the box of each pose as bbox, with x, y, width and height"
+OTHER_TASKS = {  # by a field of rows without a box
+    "rbox": UPRIGHT,  # of Ultralytics
+    "poly": UPRIGHT,
+    "keypoints": POSE,
+    "segments_info": "it is of panoptic segmentation: panopticapi's panoptic2detection_coco_format.py writes boxes",
+    "caption": "it is a caption of an image, which has no boxes",
+}
 UNKNOWN = {
     "image_id": "write file_name into every row, or leave out the rows of other images",
     "category_id": "write category_name into every row, or leave out the rows of other categories",
@@ -89,8 +97,8 @@ def _objects(rows: object, what: str) -> list[Row]:
 
 def _field(row: Row, name: str, what: str, place: int) -> Any:
     if name not in row:
-        hint = UPRIGHT if name == "bbox" and any(field in row for field in ORIENTED) else ROW
-        raise InputError(f"{what}[{place}]: has no {name}; {hint}", "results-malformed")
+        hints = (hint for field, hint in OTHER_TASKS.items() if field in row and "bbox" not in row)
+        raise InputError(f"{what}[{place}]: has no {name}; {next(hints, ROW)}", "results-malformed")
     return row[name]
 
 
@@ -120,8 +128,11 @@ def _boxes(rows: Sequence[Row], what: str) -> None:
     boxes = [_field(row, "bbox", what, place) for place, row in enumerate(rows)]
     if set(map(type, boxes)) - {list, tuple} or {len(box) for box in boxes} - {4}:
         place = next(n for n, box in enumerate(boxes) if not isinstance(box, list | tuple) or len(box) != 4)
+        turned = isinstance(boxes[place], list | tuple) and len(boxes[place]) in TURNED
+        hint = "; of an oriented box, write the upright one around it" if turned else ""
         raise InputError(
-            f"{what}[{place}].bbox: got {_short(boxes[place])}, x, y, width and height are needed", "results-malformed"
+            f"{what}[{place}].bbox: got {_short(boxes[place])}, x, y, width and height are needed{hint}",
+            "results-malformed",
         )
     _numbers([side for box in boxes for side in box], what, "bbox", each=4)
     if any(box[2] < 0 or box[3] < 0 for box in boxes):
