@@ -96,3 +96,13 @@ def test_a_file_of_which_nothing_is_known_is_refused(path: Path, monkeypatch: py
     with pytest.raises(InputError) as caught:
         open_candidate(str(path), threads=1)
     assert caught.value.id == "onnx-layout" and str(path) in caught.value.message
+
+
+def test_a_file_of_another_task_is_named_as_such(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(
+        Interpreter, "__call__", lambda *_: {"scores": np.zeros((1, 1000)), "codes": np.zeros((1, 101))}
+    )
+    with pytest.raises(InputError) as caught:
+        open_candidate(str(path), threads=1)
+    assert caught.value.id == "onnx-task" and "1000 and 101 numbers" in caught.value.message
+    assert caught.value.message.startswith(f"{path}: is of another task, classification")

@@ -54,6 +54,22 @@ def test_ultralytics_states_its_classes_in_the_model_too(tmp_path: Path) -> None
     assert layout_of(model).pixels == Normalization() and layout_of(model).fit == "letterbox"
 
 
+@pytest.mark.parametrize(("shape", "words"), [((1, 1000), "classification"), ((1, 21, SIDE, SIDE), "segmentation")])
+def test_a_model_of_another_task_is_named_as_such(tmp_path: Path, shape: tuple[int, ...], words: str) -> None:
+    outputs = {"out": np.random.default_rng(0).uniform(size=shape).astype(np.float32)}
+    path = converted(write(tmp_path / "task.onnx", outputs))
+    with pytest.raises(InputError, match=rf"task\.xml: is of another task, {words}.*onnx-task"):
+        opened(path)
+
+
+@pytest.mark.parametrize(("task", "words"), [("pose", "pose estimation"), ("obb", "oriented boxes")])
+def test_the_task_beside_a_model_is_named(tmp_path: Path, task: str, words: str) -> None:
+    path = converted(write(tmp_path / "yolo.onnx", {"output0": YOLO}))
+    (tmp_path / "metadata.yaml").write_text(NAMES.replace("detect", task))
+    with pytest.raises(InputError, match=rf"yolo\.xml: .*{words}.*onnx-task"):
+        opened(path)
+
+
 def test_model_info_says_how_pixels_are_scaled_and_how_images_are_fitted(tmp_path: Path) -> None:
     found = np.zeros((1, 1, 100, 7), np.float32)
     found[..., 0] = -1

@@ -141,6 +141,24 @@ def test_the_job_names_the_file_by_its_hash(tmp_path: Path, monkeypatch: pytest.
     assert CandidateConfig.from_json(data).trust
 
 
+@pytest.mark.parametrize("ending", ["torchscript", "pt2"])
+@pytest.mark.parametrize(("shape", "words"), [((1, 1000), "classification"), ((1, 21, SIDE, SIDE), "segmentation")])
+def test_a_program_of_another_task_is_named_as_such(
+    tmp_path: Path, ending: str, shape: tuple[int, ...], words: str
+) -> None:
+    make = scripted if ending == "torchscript" else exported
+    path = make(tmp_path / f"net.{ending}", Same(torch.rand(shape)))
+    with pytest.raises(InputError, match=rf"net\.{ending}: is of another task, {words}.*onnx-task"):
+        opened(path, height=SIDE)
+
+
+@pytest.mark.parametrize(("task", "words"), [("segment", "instance segmentation"), ("obb", "oriented boxes")])
+def test_the_task_that_an_archive_states_is_named(tmp_path: Path, task: str, words: str) -> None:
+    path = scripted(tmp_path / "yolo.torchscript", Same(YOLO), STATED | {"task": task})
+    with pytest.raises(InputError, match=rf"yolo\.torchscript: .*{words}.*onnx-task"):
+        opened(path)
+
+
 def test_a_size_that_a_program_cannot_run_at_is_named(tmp_path: Path) -> None:
     path = scripted(tmp_path / "net.torchscript", Same(YOLO))
     with pytest.raises(InputError, match=r"net\.torchscript: cannot run at 640x640 .*--size.*graph-failed"):
