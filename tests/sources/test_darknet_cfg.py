@@ -171,6 +171,18 @@ def test_one_clear_error(tmp_path, text, fault):
     assert len(caught.value.message.removeprefix(str(tmp_path))) < 300 and "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    "end", ["[avgpool]\n[softmax]\n", "[softmax]\ngroups=1\n[cost]\ntype=sse\n", "[connected]\n[soft]\n"]
+)
+def test_a_classifier_is_named_as_such(tmp_path, end):
+    """As darknet19, darknet53 and the older ones end."""
+    with pytest.raises(CfgError, match=r"some\.cfg: is of another task, classification") as caught:
+        plan(tmp_path, NET + CONV + end)
+    assert caught.value.id == "onnx-task"
+    with pytest.raises(CfgError, match=r"layer \[connected\] not known"):  # of YOLO's first version
+        plan(tmp_path, NET + CONV + "[connected]\n[softmax]\n[detection]\n")
+
+
 def test_what_is_no_file(tmp_path):
     for path in (tmp_path / "none.cfg", tmp_path, Path("/dev/zero")):
         with pytest.raises(CfgError, match="no such file"):

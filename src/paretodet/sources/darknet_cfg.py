@@ -4,12 +4,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from paretodet.errors import InputError
-from paretodet.sources.darknet_layers import LAYERS, SIDE, DarknetHead, Layer, MapShape
+from paretodet.sources.darknet_layers import HEADS, LAYERS, SIDE, DarknetHead, Layer, MapShape
 from paretodet.sources.darknet_text import CfgError, CfgSection, read_sections
 
 MAX_LAYERS = 1000
 MAX_FLOATS = 2**28  # in all weights: 1 GiB, four times the largest published of this world
 MAX_VALUES = 2**31  # in all maps of one image
+CLASSIFIERS = ("softmax", "soft")  # layers that end a classifier
 TWO = ("shortcut", "scale_channels", "sam")  # layers that read the one before and those of `from`
 FORK = (
     "iou_loss",
@@ -62,6 +63,7 @@ def read_plan(path: Path, size: tuple[int, int] | None = None) -> DarknetPlan:
     net, *sections = read_sections(path)
     if len(sections) > MAX_LAYERS:
         raise sections[MAX_LAYERS].error("layers", f"got {len(sections)}, at most {MAX_LAYERS} can be read")
+    _check_task(net, sections)
     canvas = _canvas(net, size)
     steps: list[DarknetStep] = []
     floats = values = 0
@@ -78,6 +80,16 @@ def read_plan(path: Path, size: tuple[int, int] | None = None) -> DarknetPlan:
         forked=forked,
         letterboxed=bool(net.integer("letter_box", int(not forked), low=0, high=1)),
     )
+
+
+def _check_task(net: CfgSection, sections: list[CfgSection]) -> None:
+    """Raises CfgError for a classifier, whose other layers may be unknown."""
+    names = [section.name for section in sections]
+    if not any(name in HEADS for name in names) and any(name in CLASSIFIERS for name in names):
+        message = (
+            "is of another task, classification ([softmax], and no [region] or [yolo]); name the cfg of a detector"
+        )
+        raise CfgError(f"{net.path}: {message}", "onnx-task")
 
 
 def _canvas(net: CfgSection, size: tuple[int, int] | None) -> MapShape:

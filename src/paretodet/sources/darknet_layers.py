@@ -351,6 +351,7 @@ LAYERS: dict[str, Reader] = {
     "yolo": yolo,
     "Gaussian_yolo": gaussian_yolo,
 }
+HEADS = ("region", "yolo", "Gaussian_yolo", "detection")  # the last of YOLO's first version, which is not read
 
 
 def _fitting(section: CfgSection, layer: Fitting) -> Fitting:
