@@ -46,6 +46,25 @@ def classification(folder):
     return folder
 
 
+def segmentation(folder):
+    for number in range(2):
+        write_image(folder / f"images/{number}.jpg", number)
+        write_image(folder / f"masks/{number}.png", number)
+    return folder
+
+
+def segmentation_with_suffixes(folder):
+    write_image(folder / "a.jpg", 0)
+    write_image(folder / "SegmentationClass/a_mask.png", 1)
+    return folder
+
+
+def classification_of_masks(folder):
+    for number, name in enumerate(("with_mask", "without_mask", "face")):
+        write_image(folder / name / f"{number}.png", number)
+    return folder
+
+
 def one_xml(folder):
     SOUND["voc"](folder / "set")
     return folder / "set/Annotations/train0.xml"
@@ -195,6 +214,9 @@ CASES = {
     yolo: ("YOLO's text files without their .yaml", "data.yaml with the lines `train: images` and `names: ["),
     yolo_with_names: ("YOLO's text", '["dog", "cat"]'),
     classification: ("labels of classification", "box around every object"),
+    classification_of_masks: ("labels of classification", "box around every object"),
+    segmentation: ("images and masks, which are labels of segmentation", "box around every object"),
+    segmentation_with_suffixes: ("labels of segmentation", "as COCO"),
     one_xml: ("one xml file of Pascal VOC", "name the folder"),
     kitti: ("KITTI", "-if kitti"),
     kitti_below: ("KITTI", "-if kitti"),

@@ -32,6 +32,8 @@ DARWIN = (
 )
 SUPERVISELY_META = (b'"classes"', b'"tags"', b'"title"', b'"shape"')
 LOOKED = 20  # files of a kind that are opened
+MASKS = ("mask", "label", "annot", "segment", "gt")  # in names of folders with masks
+LOSSY = (".jpg", ".jpeg")  # which would change the numbers of a mask
 ARCHIVES = (".zip", ".tar", ".gz", ".tgz", ".7z", ".rar")
 JSON_LINES = (".jsonl", ".ndjson", ".odgt", ".manifest")
 SUFFIXES = frozenset((".zip", *JSON_LINES))  # of files that can only be labels
@@ -219,6 +221,15 @@ def _is_classification(path: Path) -> bool:
     return len(folders) > 1 and len(images) == len(files) and not all(is_usual(each.name) for each in folders)
 
 
+def _is_segmentation(path: Path) -> bool:
+    """Whether there are images alone, and those in folders that are named as masks are each for one of the others."""
+    files = list(_files(path)) if path.is_dir() else []
+    named = [each for each in files if any(part in str(each.parent.relative_to(path)).lower() for part in MASKS)]
+    images = {each.stem for each in set(files) - set(named)}
+    whole = all(is_image_name(each.name) for each in files) and not any(each.suffix.lower() in LOSSY for each in named)
+    return bool(named) and whole and all({each.stem, each.stem.rpartition("_")[0]} & images for each in named)
+
+
 def _is_archive(path: Path) -> bool:
     return is_file(path) and path.suffix.lower() in ARCHIVES
 
@@ -318,6 +329,11 @@ UNREAD = (
         "parquet files",
         _named("*.parquet"),
         lambda path: "write the table as a .csv with image,xmin,ymin,xmax,ymax,class and the images as files",
+    ),
+    UnreadFormat(
+        "images and masks, which are labels of segmentation",
+        _is_segmentation,
+        lambda path: "detection needs a box around every object: write the one around each object's mask as COCO",
     ),
     UnreadFormat(
         "images in folders of classes, which are labels of classification",
