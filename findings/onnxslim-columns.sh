@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # Expect:   OnnxSlim folds a product behind a convolution into its weights only if the factors belong to channels.
 # Happens:  it asks only for as many factors as output channels. Factors for the columns of the map, whose number is the same,
-#           are folded as if they were those of the channels: the slimmed file computes something else, by up to its
-#           largest values, without a message. With as many factors as columns but fewer channels, it leaves the product.
+#           are folded as if they were those of the channels, without a message: the output changes by two thirds of its
+#           largest value. With as many factors as columns but fewer channels, it leaves the product as it is.
 # Versions: onnx 1.23.2, onnxslim 0.1.98, onnxruntime 1.32.0
 # Seen:     2026-12-01
 set -euo pipefail
