@@ -39,7 +39,7 @@ def write(folder: Path, *names: str) -> None:
             {"instances_val", "annotations-instances_val"},
         ),
     ],
-    ids=str,
+    ids=lambda value: " ".join(sorted(value)),
 )
 def test_two_files_of_one_split_are_two_splits(tmp_path: Path, names: tuple[str, ...], found: set[str]) -> None:
     write(tmp_path, *names)
