@@ -45,7 +45,7 @@ class Made(GraphRuntime):
 
 class MadeProgram:
     inputs = (Port("pixels", (1, 3, SIDE, SIDE), "tensor(uint8)"),)
-    outputs = ()
+    outputs = tuple(Port(name, (1, 4), "tensor(float)") for name in ("boxes", "scores", "labels"))
 
     def __call__(self, feed: Mapping[str, np.ndarray]) -> Sequence[np.ndarray]:
         return ()
