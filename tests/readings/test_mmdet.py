@@ -1,6 +1,7 @@
 """Heads of MMDetection as maps: read by the names of their layers, decoded as its documentation defines them."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -204,6 +205,15 @@ def test_maps_whose_layers_have_no_names_are_refused_with_a_layout_to_start_from
         (SIDE, SIDE),
     )
     np.testing.assert_allclose(found.boxes[0].numpy(), reference("RetinaNet", maps)[0], atol=2e-3)
+
+
+@pytest.mark.parametrize("family", ["RetinaNet", "FCOS", "CenterNet"])
+def test_the_worked_layouts_are_what_inspect_writes(family: str, tmp_path: Path) -> None:
+    given = read_layout(LAYOUTS / f"mmdet_{family.lower()}.toml")
+    found = layout_of(written(tmp_path / "raw.onnx", made(family)))
+    pairs = zip(found.outputs.columns, given.outputs.columns, strict=True)
+    columns = tuple((name, words) for (name, _), (_, words) in pairs)
+    assert replace(given.outputs, columns=columns) == found.outputs and given.family == found.family
 
 
 @pytest.mark.parametrize("change", ["channels", "stride", "missing"])

@@ -1,5 +1,6 @@
 """Codes for anchors that the file returns: EfficientDet of zylo117, y first, compared with a decoding of our own."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,9 +13,10 @@ from paretodet.config import CandidateConfig
 from paretodet.errors import InputError
 from paretodet.inspecting import inspect
 from paretodet.layouts.decode import decode
-from paretodet.layouts.files import from_data, to_data
+from paretodet.layouts.files import from_data, read_layout, to_data
 from paretodet.layouts.layout import IMAGENET, OutputLayout
 
+WORKED = Path(__file__).parents[2] / "docs/layouts/efficientdet.toml"
 HEIGHT, WIDTH = 256, 384
 STRIDES = (8, 16, 32, 64, 128)
 SHAPES = ((1.0, 1.0), (1.4, 0.7), (0.7, 1.4))  # width and height of anchors
@@ -75,6 +77,12 @@ def test_the_anchors_of_efficientdet_are_an_output(tmp_path: Path, classes: int)
     assert float(found.scores[0, 0]) == pytest.approx(0.9) and int(found.labels[0, 0]) == LABEL
     limits = np.array([WIDTH, HEIGHT] * 2)
     np.testing.assert_allclose(found.boxes[0, 0], wanted[OBJECT].clip(0, limits), atol=1e-2)
+
+
+def test_the_worked_layout_is_what_inspect_writes(tmp_path: Path) -> None:
+    path = write(tmp_path / "d0.onnx", made(90), shape=(1, 3, HEIGHT, WIDTH))
+    given, found = read_layout(WORKED), inspect(CandidateConfig(name=str(path))).layout
+    assert replace(given, fill=found.fill) == found
 
 
 def test_anchors_with_x_first_have_codes_with_x_first(tmp_path: Path) -> None:
