@@ -238,6 +238,13 @@ def test_evaluate_takes_a_candidate_or_a_file(labels, folder, tmp_path):
         evaluate(str(tmp_path / "r.json"), labels, names=("car",))
 
 
+def test_given_class_names_are_part_of_what_was_scored(labels, folder):
+    for names in (("car", "tv"), ("tv", None)):
+        found = evaluate(Sure(), labels, image_root=folder, names=names)
+        assert evaluation_json(found)["subject"]["classes"] == list(names)
+    assert "classes" not in evaluate(Sure(), labels, image_root=folder).subject
+
+
 def test_paths_may_be_text(labels, folder, tmp_path):
     scored = evaluate(Sure(), str(labels), image_root=str(folder), out=str(tmp_path / "r.json"))
     assert evaluate(str(tmp_path / "r.json"), str(labels), image_root=str(folder)).boxes == scored.boxes

@@ -124,10 +124,10 @@ def evaluate_candidate(
 
     `image_root` is the folder that the file names in a COCO file start from; without it, folders near the labels are
     searched. An image that cannot be read, or has another size than in its labels, is left out and listed in
-    `Evaluation.labels`. `names` are the class names, by default the candidate's own. `options` are recorded with
-    the result. `out` is a file for the COCO results, which also gets those until an error or interruption; `notify`
-    receives a sentence about that. Raises ValueError as `evaluate_file` does, and if no image is left, no class name is
-    a category or `out` cannot be written.
+    `Evaluation.labels`. `names` are the class names, by default the candidate's own; given ones are recorded as
+    `classes` in `Evaluation.subject`, as `options` are. `out` is a file for the COCO results, which also gets those
+    until an error or interruption; `notify` receives a sentence about that. Raises ValueError as `evaluate_file` does,
+    and if no image is left, no class name is a category or `out` cannot be written.
     """
     from paretodet.bench.accuracy import results, unknown_classes
     from paretodet.bench.job import ProgressReporter
@@ -143,6 +143,8 @@ def evaluate_candidate(
         _write(rows, known.labels, out)
     known = replace(known, labels=detections.truth, skipped=known.skipped + detections.skipped)
     subject, left_out = candidate_json(candidate) | {"options": options or {}}, known.left_out + len(detections.skipped)
+    if names is not None:
+        subject |= {"classes": list(names)}
     if unknown := unknown_classes(candidate, known.labels, names):
         subject |= {"paired": [_without_ap(unknown)]}
     return _evaluation(subject, known, detections.rows, with_errors=with_errors, voc_ap=voc_ap, left_out=left_out)
