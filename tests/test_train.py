@@ -25,6 +25,7 @@ from paretodet.extras import MissingExtra
 from paretodet.images import DRAWINGS
 from paretodet.labels.image_index import images_below
 from paretodet.loader.shapes import Shapes
+from paretodet.media import fonts
 from paretodet.opening import CandidateConfig, job, open_candidate
 from paretodet.reading import sha256
 from paretodet.scoring import evaluate_candidate
@@ -453,6 +454,19 @@ def voc(folder, **sets):
             Image.new("RGB", (60, 40)).save(folder / "JPEGImages" / f"{name}.jpg")
             (folder / "Annotations" / f"{name}.xml").write_text(ANNOTATION.format(name=name))
     return folder
+
+
+@pytest.mark.parametrize("val", ["", "c d"])
+def test_classes_that_the_samples_show_as_numbers_are_named(tmp_path, monkeypatch, val):
+    monkeypatch.setattr(fonts, "_others", lambda: ())
+    fonts._font.cache_clear()
+    data, messages = voc(tmp_path / "set", train="a b", **({"val": val} if val else {})), []
+    for file in (data / "Annotations").iterdir():
+        file.write_text(file.read_text().replace("cat", "猫"), encoding="utf-8")
+    run = TrainingRun(config((data, None)), tmp_path / "run", RunOptions(), messages.append, ProcessGroup())
+    run._validator([], lambda event: None)
+    fonts._font.cache_clear()
+    assert sum("0 = 猫" in each for each in messages) == 1
 
 
 def test_validation_labels_may_lack_a_class_and_have_other_ids(drawn, tmp_path):

@@ -20,7 +20,7 @@ from paretodet.evaluation.masks import Pasting, segmentations
 from paretodet.images import ImageError, is_image_name, other_size, read_image, unread_images, without_images
 from paretodet.labels.model import ImageEntry
 from paretodet.media.draw import MIN_DRAWN_SCORE, LabeledBox, draw, mark_drawings
-from paretodet.media.fonts import is_drawable
+from paretodet.media.fonts import undrawable
 from paretodet.reading import real_path
 from paretodet.types import Detections
 from paretodet.writing import check_folder, explained_disk_errors, written
@@ -275,7 +275,7 @@ class _Run:
 
     def _drawn(self, pixels: np.ndarray, boxes: Sequence[LabeledBox], results: DetectionResults) -> Image.Image:
         shown = [box for box in boxes if box.score >= self.min_score]
-        results.numbered |= {box.number: box.label for box in shown if not is_drawable(box.label)}
+        results.numbered |= undrawable((box.number, box.label) for box in shown)
         return draw(pixels, shown)
 
     def _rows(self, file: Path, boxes: Sequence[LabeledBox], frame: int | None = None) -> Iterator[Json]:

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -16,6 +16,7 @@ from paretodet.images import read_image
 from paretodet.layouts.files import to_data, to_toml
 from paretodet.layouts.layout import FileLayout, OutputLayout, Reading
 from paretodet.media.draw import draw
+from paretodet.media.fonts import undrawable
 from paretodet.network import OnnxNetwork
 from paretodet.opening import open_config
 from paretodet.readings.evidence import Evidence
@@ -30,6 +31,13 @@ DRAWN = 20  # boxes of the highest scores
 RECOGNIZED = ("onnx", "openvino", "tflite", "torch-program")  # forms of networks
 ALL_RECOGNIZED = "ONNX, OpenVINO (.xml) or LiteRT without its own suppression, or a program of torch"
 KEYS = 12  # of the metadata, that are shown
+
+
+class DrawnBoxes(NamedTuple):
+    """An image with boxes, and the labels, by number, whose numbers are drawn as no font has their names."""
+
+    image: Image.Image
+    numbered: dict[int, str]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -126,7 +134,7 @@ def inspect(config: CandidateConfig, *, images: Sequence[np.ndarray] = ()) -> In
         return Inspection(path=network.path, evidence=evidence, trials=trials, refused=error.message)
 
 
-def drawn(config: CandidateConfig, found: Inspection, image: np.ndarray) -> Image.Image | None:
+def drawn(config: CandidateConfig, found: Inspection, image: np.ndarray) -> DrawnBoxes | None:
     """An image with the best boxes of a config's file, as it is measured; of a refused one by the layout to correct, or
     None if that cannot read it yet.
     """
@@ -139,7 +147,8 @@ def drawn(config: CandidateConfig, found: Inspection, image: np.ndarray) -> Imag
         return None
     with torch.inference_mode():
         (boxes,) = detect(candidate, [image])
-    return draw(image, [box for box in boxes if box.score > FAINT][:DRAWN])
+    shown = [box for box in boxes if box.score > FAINT][:DRAWN]
+    return DrawnBoxes(draw(image, shown), undrawable((box.number, box.label) for box in shown))
 
 
 def first_image(path: Path | None) -> np.ndarray:

@@ -28,8 +28,9 @@ from paretodet.detectors.families import Override, UnknownName, spec
 from paretodet.detectors.spec import to_data
 from paretodet.errors import InputError
 from paretodet.export.inductor import require_compiler
-from paretodet.labels.model import doctor, left_out
+from paretodet.labels.model import Labels, doctor, left_out
 from paretodet.loader.batches import Batches
+from paretodet.media.fonts import explained, undrawable
 from paretodet.network import detector_network
 from paretodet.reading import is_file, real_path, sha256
 from paretodet.runtimes.eager import Eager
@@ -222,6 +223,7 @@ class TrainingRun:
         else:
             kind, ground_truth = Validator, self.data.validation.labels
             steps = {line["step"] for line in read_lines(self.folder / LOG) if "val/ap" in line}
+        self._explain_numbers(ground_truth)
         return kind(
             open_checkpoint=self._open,
             ground_truth=ground_truth,
@@ -232,6 +234,12 @@ class TrainingRun:
             on_progress=listener,
             is_due=self.schedule.is_validated,
         )
+
+    def _explain_numbers(self, drawn: Labels) -> None:
+        """Tells which classes the samples show as numbers."""
+        names = (name for _, name in sorted(drawn.categories.items()))
+        for sentence in explained(undrawable(enumerate(names))):
+            self.notify(sentence)
 
     def _open(self, checkpoint: Path) -> NetworkCandidate:
         detector = build(self.spec, self.config.recipe.seed)

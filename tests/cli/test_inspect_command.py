@@ -6,10 +6,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import pytest
 from PIL import Image
 
 from made_onnx import BOX, center, rows, separate, write
 from paretodet.layouts.files import read_layout
+from paretodet.media import fonts
 
 Run = Callable[..., tuple[int, str, str]]
 
@@ -44,6 +46,16 @@ def test_boxes_are_drawn_and_printed_as_json(run: Run, tmp_path: Path) -> None:
     assert document["outputs"] == {"output0": [1, 756, 6]} and len(document["readings"]) == 4
     with Image.open(tmp_path / "boxes.png") as image:
         assert image.size == (384, 384)
+
+
+def test_a_name_without_a_font_is_explained(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fonts, "_others", lambda: ())
+    fonts._font.cache_clear()
+    path = write(tmp_path / "one.onnx", {"output0": rows([*center(), 0.95, 0.99])})
+    (tmp_path / "names.txt").write_text("猫\n", encoding="utf-8")
+    _, _, err = run("inspect", path, "--classes", tmp_path / "names.txt", "--out", "boxes.png")
+    fonts._font.cache_clear()
+    assert err.count("0 = 猫") == 1
 
 
 def test_another_file_is_refused(run: Run, tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from PIL.ImageFont import Layout
 from made_fonts import write_font
 from paretodet.media import fonts
 from paretodet.media.draw import LabeledBox, draw
-from paretodet.media.fonts import is_drawable, lettering
+from paretodet.media.fonts import explained, is_drawable, lettering, undrawable
 
 CAT, CAR = "猫", "汽车"
 ASCII = "".join(map(chr, range(33, 127)))
@@ -145,3 +145,11 @@ def test_the_number_is_drawn_with_the_score(install: Install, monkeypatch: pytes
     drawn.clear()
     draw(image, [LabeledBox(label=CAT, score=0.5, box=(10, 40, 80, 80), number=3)])
     assert drawn == [f"{CAT} 0.50"]
+
+
+def test_classes_whose_numbers_are_drawn_are_named(install: Install) -> None:
+    install(ASCII + CAR, "Sans.ttf")
+    assert undrawable([(0, "dog"), (3, CAT), (5, CAR)]) == {3: CAT}
+    assert "3 = 猫." in explained({3: CAT})[0] and not explained({})
+    many = explained(dict.fromkeys(range(8), CAT))[0]
+    assert "5 = 猫 and 2 more" in many and "6 = " not in many

@@ -115,14 +115,11 @@ def _write(results: "DetectionResults", results_out: Path | None) -> None:
 
 def _show(results: "DetectionResults", files: int, *, json: bool) -> None:
     from paretodet.images import ImageError
-    from paretodet.report.formats import few
+    from paretodet.media.fonts import explained
 
     if not results.documents:
         raise ImageError(f"IMAGE: none of {files} files can be read", "images-none")
-    if results.numbered:
-        names = few([f"{number} = {name}" for number, name in sorted(results.numbered.items())])
-        note(f"The fonts of this machine lack characters of class names, so images show their numbers: {names}.")
-        note("After a font with these characters is installed, such as Noto Sans, images show the names.")
+    note_all(explained(results.numbered))
     if json:
         print_json(results.documents)
     elif results.drawn:

@@ -6,7 +6,7 @@ import typer
 
 from paretodet.cli import options
 from paretodet.cli.candidate import Given, config, with_candidate_options
-from paretodet.cli.output import note, note_next, print_json, print_text
+from paretodet.cli.output import note, note_all, note_next, print_json, print_text
 
 
 @with_candidate_options(only=("runtime", "device", "classes", "layout", "trust"))
@@ -23,6 +23,7 @@ def inspect(
     used; 1 if it needs a layout file; 2 for bad input.
     """
     from paretodet.inspecting import drawn, first_image, inspect
+    from paretodet.media.fonts import explained
     from paretodet.writing import check_target, written
 
     if out:
@@ -35,8 +36,9 @@ def inspect(
         print_text(found.to_toml())
     if out and (boxes := drawn(chosen, found, picture)):
         with written(out) as temporary:
-            boxes.save(temporary, format="PNG" if out.suffix.lower() == ".png" else "JPEG", quality=92)
+            boxes.image.save(temporary, format="PNG" if out.suffix.lower() == ".png" else "JPEG", quality=92)
         note(f"Boxes drawn to {out}.")
+        note_all(explained(boxes.numbered))
     elif out:
         note(f"{out} is not written: the layout does not fit the outputs before it is corrected.")
     if found.refused and not chosen.layout:

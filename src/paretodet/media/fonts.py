@@ -2,6 +2,7 @@
 
 import os
 import re
+from collections.abc import Iterable, Mapping
 from functools import cache, lru_cache
 from pathlib import Path
 from unicodedata import bidirectional, category, normalize
@@ -23,6 +24,7 @@ MAX_FONTS = 500  # files that are opened, in less than a second
 LATE = re.compile("bold|italic|oblique|light|thin|black|condensed|mono|serif|math|symbol", re.IGNORECASE)
 NEVER = re.compile("lastresort|blank", re.IGNORECASE)  # they have a mark, or nothing, for every character
 SCORE = "0123456789."  # is written behind a name, in the same font
+NAMED = 6  # classes in a sentence
 SIZE = 16  # px, of characters that are compared
 MISSING = "\U0010ffff"  # is no character, so every font draws its mark of missing ones
 
@@ -30,6 +32,24 @@ MISSING = "\U0010ffff"  # is no character, so every font draws its mark of missi
 def is_drawable(name: str) -> bool:
     """Whether some font of this machine can draw the name."""
     return _font(_composed(name)) is not None
+
+
+def undrawable(names: Iterable[tuple[int, str]]) -> dict[int, str]:
+    """The names, by number, that no font of this machine can draw: their numbers are drawn."""
+    return {number: name for number, name in names if not is_drawable(name)}
+
+
+def explained(numbered: Mapping[int, str]) -> tuple[str, ...]:
+    """The sentences about classes whose numbers are drawn; none without such classes."""
+    if not numbered:
+        return ()
+    names = [f"{number} = {name}" for number, name in sorted(numbered.items())]
+    more = f" and {len(names) - NAMED:,} more" if len(names) > NAMED else ""
+    shown = f"images show their numbers: {', '.join(names[:NAMED])}{more}"
+    return (
+        f"The fonts of this machine lack characters of class names, so {shown}.",
+        "After a font with these characters is installed, such as Noto Sans, images show the names.",
+    )
 
 
 def lettering(name: str, number: int, size: int) -> tuple[str, FreeTypeFont]:
