@@ -5,6 +5,7 @@ import tomllib
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -249,6 +250,50 @@ def test_a_worked_layout_is_what_inspect_writes_but_for_what_is_open(
     assert written.refused and given.family == written.layout.family
     assert given.outputs == replace(written.layout.outputs, anchors=given.outputs.anchors)
     assert found(made, layout) == (ANSWER, pytest.approx(made.score, abs=1e-3), made.label)
+
+
+def first_nanodet() -> Outputs:
+    found = np.zeros((1, CELLS, 80 + 32), np.float32)
+    found[0, :, 80:] = np.random.default_rng(0).uniform(-3, 3, (CELLS, 32))
+    found[0, cells(8) + index()] = [*scores(), *distributions(0.5, 8)]
+    return {"output": found}
+
+
+def rockchip() -> Outputs:
+    """Scores in 0..1 beside the distributions, and their sum."""
+    outputs = {}
+    for stride in (8, 16, 32):
+        for name, channels in (("box", 64), ("class", 80), ("sum", 1)):
+            outputs[f"{name}{stride}"] = np.zeros((1, channels, SIDE // stride, SIDE // stride), np.float32)
+    outputs["class16"][0, LABEL, AT[1], AT[2]] = outputs["sum16"][0, 0, AT[1], AT[2]] = 0.9
+    outputs["box16"][0, :, AT[1], AT[2]] = distributions(0.5, 16)
+    return outputs
+
+
+APART = tuple(pair for s in (8, 16, 32) for pair in ((f"box{s}", ("bins*64",)), (f"class{s}", ("classes*80",))))
+DECODED = {"operators": ("Exp", "Sigmoid")}
+
+
+@pytest.mark.parametrize(
+    ("name", "outputs", "options", "changes"),
+    [
+        ("yolov8", {"output0": head([*center(), *scores()])}, {}, {"transposed": False}),
+        ("yolox", {"output": head([*center(), 0.9, *scores()])}, DECODED, {"coding": "boxes", "offset": 0.5}),
+        ("nanodet", first_nanodet(), {}, {"strides": (8, 16, 32), "offset": 0.5}),
+        (
+            "detr",
+            dict(zip(("pred_boxes", "logits"), queries(91, 100), strict=True)),
+            {},
+            {"activation": "sigmoid", "background": "none"},
+        ),
+        ("yolov8_raw", rockchip(), {}, {"columns": APART, "activation": "none"}),
+    ],
+)
+def test_the_changes_that_comments_name_are_those_of_the_convention(
+    tmp_path: Path, name: str, outputs: Outputs, options: dict[str, Any], changes: dict[str, Any]
+) -> None:
+    written = inspect(CandidateConfig(name=str(write(tmp_path / "net.onnx", outputs, **options)))).layout
+    assert replace(read_layout(LAYOUTS / f"{name}.toml").outputs, **changes) == written.outputs
 
 
 def test_the_guide_names_every_layout_and_each_can_be_read() -> None:
