@@ -190,10 +190,12 @@ def _fault(path: Path, each: PublicFile) -> str | None:
     if not each.used:
         return "is read, and was to be refused"
     assert isinstance(candidate, NetworkCandidate)
-    read = dict(candidate.facts().runtime_settings).get("layout", each.read_as)
+    facts = candidate.facts()
+    assert facts.width and facts.height
+    read = dict(facts.runtime_settings).get("layout", each.read_as)
     if each.read_as not in read:
         return f"is {read}, not {each.read_as}"
-    return _difference(_found(candidate), each)
+    return _difference(_found(candidate), each, (facts.width, facts.height))
 
 
 def _found(candidate: Any) -> Detections:
@@ -205,8 +207,8 @@ def _found(candidate: Any) -> Detections:
         return candidate.finish(candidate.infer(candidate.prepare([np.asarray(image)])), size)
 
 
-def _difference(found: Detections, each: PublicFile) -> str | None:
-    """The first listed box that is not found, or a good box that is not listed."""
+def _difference(found: Detections, each: PublicFile, canvas: tuple[int, int]) -> str | None:
+    """The first listed box that is not found, or a good box that is not listed. What is found ends at the canvas."""
     rows = [
         (box, score, label)
         for box, score, label in zip(
@@ -215,7 +217,8 @@ def _difference(found: Detections, each: PublicFile) -> str | None:
         if score > each.threshold - SCORE
     ]
     for *box, score, label in each.boxes or ():
-        if not any(_same(row, box, score, label, each.difference + SIDE_PX) for row in rows):
+        inside = np.clip(np.array(box, float), 0, canvas * 2)
+        if not any(_same(row, inside, score, label, each.difference + SIDE_PX) for row in rows):
             return f"found {rows[:2]}, listed is class {label}, {score} at {box}"
     if each.boxes == () and rows:
         return f"found {rows[:2]}, listed is nothing"

@@ -68,6 +68,16 @@ def test_a_file_that_is_as_listed_passes_and_others_do_not(tmp_path: Path) -> No
     assert [word for word, sentence in zip(list(changed)[1:], others, strict=True) if word not in sentence] == []
 
 
+def test_a_listed_box_is_compared_where_it_is_inside_the_canvas(tmp_path: Path) -> None:
+    """Detections end at the image; the code of some projects lets boxes leave it."""
+    box = (-6.0, 90.0, 120.0, SIDE + 5.0)
+    path = write(tmp_path / "edge.onnx", {"output0": rows([*center(box), 0.1, 0.9]).transpose(0, 2, 1).copy()})
+    listed = replace(made(tmp_path), sha256=sha256(path)[: public_files.SHOWN], boxes=((*box, 0.9, 1),))
+    moved = replace(listed, boxes=((-6, 92, 120, SIDE + 5, 0.9, 1),))
+    (right, wrong) = checked(tmp_path, [listed, moved])
+    assert right.endswith("as listed") and "found" in wrong
+
+
 def test_a_refused_file_needs_the_listed_id(tmp_path: Path) -> None:
     path = write(tmp_path / "odd.onnx", {"out": np.zeros((1, SIDE), np.float32)})
     listed = replace(made(tmp_path), sha256=sha256(path)[: public_files.SHOWN], read_as="", id="onnx-task")
