@@ -64,6 +64,13 @@ def test_a_row_states_the_layout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     assert "layout" not in CandidateConfig(name="a.onnx").to_json()
 
 
+def test_a_field_that_was_added_later_is_stored_only_if_it_is_set() -> None:
+    """Rows have a layout in their jobs, and its hash: those of files that do not need the field stay as they were."""
+    assert "map_axes" not in to_data(YOLOX)["meaning"] and "map_axes" not in repr(YOLOX)
+    assert to_data(MAPS)["meaning"]["map_axes"] == "nhwc" and "transposed=False, map_axes='nhwc', box=" in repr(MAPS)
+    assert 'map_axes = "nchw"' in to_toml(YOLOX)
+
+
 def test_the_line_says_what_decides_the_boxes() -> None:
     assert str(YOLOX) == (
         "YOLOX, 3 strides, boxes coded as grid, objectness, suppression ours, letterbox-corner 114, BGR 0..255"

@@ -98,7 +98,7 @@ def to_data(layout: FileLayout) -> dict[str, Any]:
         "pixels": {"channels": pixels.channels, "mean": list(pixels.mean), "std": list(pixels.std)},
         "canvas": {"fit": layout.fit, "fill": layout.fill, "sampling": layout.sampling},
         "outputs": [{"name": name, "columns": list(words)} for name, words in outputs.columns],
-        "meaning": {field.name: _plain(getattr(outputs, field.name)) for field in OUTPUT_FIELDS},
+        "meaning": {name: _plain(getattr(outputs, name)) for name in outputs.stored_fields if name != "columns"},
     }
 
 
@@ -145,17 +145,15 @@ def read_layout(path: Path) -> FileLayout:
 
 def to_toml(layout: FileLayout) -> str:
     """A layout as a TOML file with a comment beside each choice. The defaults of rare fields are left out."""
-    data, plain = (
-        to_data(layout),
-        to_data(PLAIN),
-    )
+    data, outputs = to_data(layout), layout.outputs
     lines = [f"family = {json.dumps(data['family'])}"]
     for section in ("pixels", "canvas"):
         lines += ["", f"[{section}]", *(_line(key, value) for key, value in data[section].items())]
     for output in data["outputs"]:
         lines += ["", "[[outputs]]", _line("name", output["name"]), _line("columns", output["columns"])]
-    shown = {key: value for key, value in data["meaning"].items() if key in COMMENTS or value != plain["meaning"][key]}
-    lines += ["", "[meaning]", *(_line(key, value) for key, value in shown.items())]
+    meaning = {field.name: getattr(outputs, field.name) for field in OUTPUT_FIELDS}
+    shown = (key for key, value in meaning.items() if key in COMMENTS or value != getattr(PLAIN.outputs, key))
+    lines += ["", "[meaning]", *(_line(key, _plain(meaning[key])) for key in shown)]
     return "\n".join(lines) + "\n"
 
 

@@ -4,7 +4,7 @@ A file of a detector states shapes, not meanings. A `FileLayout` states the mean
 image is fitted to the canvas, which columns of which outputs are boxes, scores and labels, and what is left to do.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import partial
 from typing import Any, Literal, get_args
 
@@ -30,6 +30,7 @@ WIDTHS = {"box": 4, "center": 2, "size": 2, "anchor": 4, "objectness": 1, "score
 WORDS = (*WIDTHS, "classes", "bins", "count", "other")  # the last ones have the rest of the columns
 POLICIES = FITS | {"letterbox-corner": CornerLetterbox}
 COUNT = "*"  # "classes*80": 80 columns
+ADDED_FIELDS = ("map_axes",)  # of OutputLayout: rows and hashes have them only if they are not their defaults
 
 
 def _one_of(name: str, value: object, allowed: tuple[Any, ...]) -> None:
@@ -145,6 +146,16 @@ class OutputLayout:
         for name, needed in (("priors", square), ("anchors", oblong)):
             expected = len(self.strides) if needed else 0
             _check(len(getattr(self, name)) == expected, f"{name}: one list a stride")
+
+    def __repr__(self) -> str:
+        """Is hashed into `artefact`."""
+        return f"OutputLayout({', '.join(f'{name}={getattr(self, name)!r}' for name in self.stored_fields)})"
+
+    @property
+    def stored_fields(self) -> tuple[str, ...]:
+        """The names of the fields that rows have of it."""
+        every = ((field.name, getattr(self, field.name) != field.default) for field in fields(self))
+        return tuple(name for name, is_set in every if is_set or name not in ADDED_FIELDS)
 
     @property
     def words(self) -> tuple[str, ...]:
