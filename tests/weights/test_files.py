@@ -2,6 +2,7 @@ import argparse
 import os
 import pickle
 import zipfile
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -289,6 +290,11 @@ def test_an_option_of_the_import_leaves_rows_without_published_accuracy(option):
     known = {"ap": 37.0, "split": "val2017", "source": "a table"}
     assert WeightsMetadata(name=SSD, **known).accuracy["ap"] == 37.0
     assert WeightsMetadata(name=SSD, **known, **option).accuracy == {}
+
+
+def test_a_field_that_was_added_later_is_in_a_file_only_if_it_is_set():
+    assert "stated" not in files.header(METADATA)[files.KEY]
+    assert '"stated": ["nms"]' in files.header(replace(METADATA, stated=("nms",)))[files.KEY]
 
 
 def test_an_option_of_the_original_leaves_it():

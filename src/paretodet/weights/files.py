@@ -335,8 +335,11 @@ def read_metadata(path: Path) -> WeightsMetadata | None:
 
 
 def header(metadata: WeightsMetadata) -> dict[str, str]:
-    """The metadata as a safetensors file holds them."""
-    return {KEY: json.dumps(asdict(metadata))}
+    """The metadata as a safetensors file holds them; `stated`, which was added later, only if there is any: the hash of
+    a file is part of rows.
+    """
+    values = asdict(metadata)
+    return {KEY: json.dumps({name: value for name, value in values.items() if name != "stated" or value})}
 
 
 def save(
