@@ -130,6 +130,7 @@ def test_a_box_of_datumaro_is_turned_as_cvat_states(tmp_path, angle, box, found)
         ({"occluded": False, "rotation": 90.0}, [15, 5, 25, 25], False),
         ({"occluded": False, "rotation": 0.0}, [10, 10, 30, 20], False),
         ({"occluded": False, "rotation": float("nan")}, [10, 10, 30, 20], False),
+        ({"occluded": False, "rotation": 10**400}, [10, 10, 30, 20], False),
         ({"rotation": 45.0}, [10, 10, 30, 20], False),  # not as CVAT writes it
         (None, [10, 10, 30, 20], False),
     ],
@@ -157,3 +158,25 @@ def test_what_reads_labels_says_how_many_boxes_are_turned(tmp_path):
     (finding,) = (each for each in examine(path).findings if each.check == "boxes-oriented")
     assert (finding.level, finding.count) == ("warning", 2)
     assert finding.places[0].text.startswith("6 of 12 boxes are turned")
+
+
+@pytest.mark.parametrize("box", [(30, 10, 28, 20), (10, 20, 30, 16), (10, 10, 10, 20), (10, 10, 30, 10)])
+@pytest.mark.parametrize("form", ["coco", "cvat", "datumaro"])
+def test_a_box_without_an_extent_is_none_if_it_is_turned_either(tmp_path, form, box):
+    """Turned, one with a negative width and a larger height would have an upright box around it."""
+    SOUND[form](tmp_path)
+    x1, y1, x2, y2 = box
+    turning = {"attributes": {"occluded": False, "rotation": 60.0}}
+    drawn = {"bbox": [x1, y1, x2 - x1, y2 - y1], "segmentation": []} | turning
+    if form == "coco":
+        truth = truth_of(tmp_path)
+        truth["annotations"][0] |= drawn
+        write_truth(tmp_path, truth)
+    elif form == "cvat":
+        write_cvat(tmp_path, cvat_image("train", 0, cvat_box("dog", box, rotation="60")))
+    else:
+        item = {"id": "0", "annotations": [datumaro_box(0, 0, box) | turning], "image": {"path": "0.jpg"}}
+        write_datumaro(tmp_path, "train", [item])
+    data = read_labels(tmp_path, split="train")
+    assert turned(data) == [] or not any(turned(data))
+    assert sum(data.skip_counts.values()) == 1

@@ -44,7 +44,7 @@ def angle_of(attributes: Any) -> float:
     """How far a box is turned, in degrees, as CVAT writes it among its attributes; 0 where it does not."""
     known = isinstance(attributes, dict) and "occluded" in attributes
     angle = real_by_value(attributes.get("rotation")) if known else None
-    return angle if angle is not None and math.isfinite(angle) else 0.0
+    return angle if angle is not None and abs(angle) <= MAX_OUTLINE else 0.0  # neither endless nor no number
 
 
 def are_turned(corners: np.ndarray) -> bool:
@@ -54,8 +54,10 @@ def are_turned(corners: np.ndarray) -> bool:
 
 
 def turned_box(x1: float, y1: float, x2: float, y2: float, angle: float) -> list[float]:
-    """The upright box around a box that is turned about its middle by `angle`, in degrees."""
-    if not angle:
+    """The upright box around a box that is turned about its middle by `angle`, in degrees; one without an extent stays
+    as it is written, so that it is refused.
+    """
+    if not angle or x2 <= x1 or y2 <= y1:
         return [x1, y1, x2, y2]
     x, y, across, down = (x1 + x2) / 2, (y1 + y2) / 2, (x2 - x1) / 2, (y2 - y1) / 2
     cos, sin = abs(math.cos(math.radians(angle))), abs(math.sin(math.radians(angle)))
