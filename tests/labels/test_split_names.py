@@ -22,7 +22,7 @@ COCO = {
 def write(folder: Path, *names: str) -> None:
     write_image(folder / "a.jpg", 1, size=(16, 16))
     for name in names:
-        (folder / name).parent.mkdir(exist_ok=True)
+        write_image((folder / name).with_name("a.jpg"), 1, size=(16, 16))
         (folder / name).write_text(json.dumps(COCO) if name.endswith(".json") else HEADER + LINE)
 
 
@@ -34,6 +34,9 @@ def write(folder: Path, *names: str) -> None:
         (("boxes-train.csv", "train.csv", "valid.csv"), {"boxes-train", "train", "valid"}),
         (("one/annotations.json", "two/annotations.json"), {"one-annotations", "two-annotations"}),
         (("train/some.json", "train/others.json"), {"some", "others"}),
+        (("train/train.csv", "train/train_labels.csv", "val/a.csv"), {"train", "train_labels", "val"}),
+        (("instances_train.json", "val.json", "coco_val.json"), {"train", "val", "coco_val"}),
+        (("instances_train.json", "val.json", "annotations/val.json"), {"train", "val", "annotations-val"}),
         (
             ("instances_val.json", "annotations/instances_val.json"),
             {"instances_val", "annotations-instances_val"},

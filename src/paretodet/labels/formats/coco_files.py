@@ -1,7 +1,7 @@
 """Where COCO's instances files lie: by their usual names, else wherever files are found that begin as they do."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -31,11 +31,9 @@ def instances_files(path: Path) -> dict[str, Path]:
         return {_split(path): path} if path.suffix.lower() == ".json" else {}
     listed = _listed(path)
     named = list(filter(_is_named, listed))
-    files = _by_split(named or list(filter(begins, listed)), path)
-    for each in listed if named else ():
-        split = _split(each)
-        if is_usual(split) and usual(split) not in map(usual, files) and each not in files.values() and begins(each):
-            files[split] = each
+    known = set(map(usual, _by_split(named, path)))
+    others = [each for each in listed if each not in named and (not named or _is_other(_split(each), known))]
+    files = _by_split([*named, *filter(begins, others)], path)
     return files or {each.parent.name: each for each in visible_files(path, "*/_annotations.coco.json")}
 
 
@@ -93,6 +91,11 @@ def _is_named(file: Path) -> bool:
     """Whether it is called as instances files are, or begins as one and has their word elsewhere in its name."""
     words = [word.lower() for word in words_of(file.stem)]
     return file.stem.startswith(INSTANCES) or INSTANCES in words and begins(file)
+
+
+def _is_other(split: str, known: Collection[str]) -> bool:
+    """Whether it is what a split is usually called, and none of those that are known."""
+    return is_usual(split) and usual(split) not in known
 
 
 def _by_split(files: Sequence[Path], folder: Path) -> dict[str, Path]:

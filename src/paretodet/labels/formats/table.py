@@ -330,12 +330,12 @@ def _read(
 
 def _files_of_splits(path: Path) -> dict[str, Path]:
     """A split is called as its folder; where that has several tables, with their names too."""
-    found = dict[str, Path]()
+    names, files = list[str](), list[Path]()
     for folder in (each for each in sorted(subfolders(path)) if is_usual(each.name)):
         tables = [file for file in visible_files(folder, "*.csv") if _is_table(file)]
-        for file in tables:
-            found[folder.name if len(tables) == 1 else f"{folder.name}/{_stem(file)}"] = file
-    return found
+        names += [folder.name if len(tables) == 1 else f"{folder.name}/{_stem(file)}" for file in tables]
+        files += tables
+    return distinct(names, files, path)
 
 
 def _damaged(path: Path) -> dict[str, Path]:
