@@ -5,9 +5,11 @@ import pytest
 from labeled_sets import write_image
 from paretodet.errors import InputError
 from paretodet.evaluation.ground_truth import read_ground_truth
+from paretodet.labels.formats import table as table_format
 from paretodet.labels.formats.table import read_table
 from paretodet.labels.lint.examine import examine
 from paretodet.labels.read import read_labels, splits
+from paretodet.reading import sha256
 from paretodet.training.config import TrainConfig
 from paretodet.training.data import open_training_data
 from paretodet.training.recipes import make_recipe
@@ -107,3 +109,41 @@ def test_doctor_examines_each_split_of_a_column(tmp_path):
     found = examine(divided(tmp_path, column="set"))
     assert [(part.split, len(part.data)) for part in found.subject.parts] == [("train", 2), ("val", 1)]
     assert found.status == 0
+
+
+@pytest.mark.parametrize(
+    ("values", "split"), [(("test", "test"), None), (("val", "test"), None), (("test", "test"), "test")]
+)
+def test_a_file_whose_lines_are_read_as_one_is_known_by_its_own_hash(tmp_path, values, split):
+    path = divided(tmp_path, *values)
+    for place in (path, tmp_path):
+        found = read_ground_truth(place, split=split)
+        assert (found.name, found.sha256) == ("labels.csv", sha256(path))
+
+
+def test_a_file_beside_others_is_known_by_its_own_hash_though_its_lines_name_its_split(tmp_path):
+    path = divided(tmp_path, "test", "test").rename(tmp_path / "test.csv")
+    divided(tmp_path, "train", "train").rename(tmp_path / "train.csv")
+    assert read_ground_truth(tmp_path, split="test").sha256 == sha256(path)
+
+
+def test_a_number_among_usual_splits_is_a_split_too(tmp_path):
+    path = table(tmp_path, ("a", "dog", "train"), ("b", "dog", "val"), ("c", "dog", "2"))
+    assert splits(path) == ("train", "val", "2") and names(read_labels(path, split="val")) == ["b.jpg"]
+    with pytest.raises(InputError) as refused:
+        read_labels(path)
+    assert refused.value.id == "split-unnamed"
+
+
+def test_a_file_is_read_once_for_its_splits_until_it_changes(tmp_path, monkeypatch):
+    path, lines, rows = divided(tmp_path), [], table_format._rows
+
+    def counted(*arguments):
+        for each in rows(*arguments):
+            lines.append(each)
+            yield each
+
+    monkeypatch.setattr(table_format, "_rows", counted)
+    assert [splits(path) for _ in range(3)] == [("train", "val")] * 3 and len(lines) == 3
+    path.write_text(path.read_text() + "a.jpg,4,8,16,22,dog,test\n")
+    assert splits(path) == ("train", "val", "test") and len(lines) == 7

@@ -53,8 +53,8 @@ class Format:
     write: Callable[[Sequence[LabeledSplit], ConversionTarget], None] | None = None  # None: it is only read
 
     def is_file_of(self, path: Path, split: str | None) -> bool:
-        """Whether the labels of a split are one whole file, of which no other split has a part."""
-        return self.single_files and not self.splits(self.file(path, split))
+        """Whether the labels of a split, or all if none is named, are one file, of which no other split has a part."""
+        return self.single_files and (split is None or len(self.splits(self.file(path, split))) < 2)
 
     def check_images(self, path: Path, images: Path | None) -> None:
         """Raises ValueError if a folder of images is given and the labels state where theirs are."""

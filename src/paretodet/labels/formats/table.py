@@ -7,6 +7,7 @@
 import csv
 import re
 from collections.abc import Iterator, Sequence
+from functools import lru_cache
 from itertools import islice
 from pathlib import Path
 from typing import Literal, NamedTuple, NoReturn
@@ -92,13 +93,21 @@ def _splits_of(path: Path, columns: TableColumns) -> dict[str, str]:
     """
     if columns.split < 0:
         return {}
+    state = path.stat()
+    return _named_splits(path, columns, state.st_mtime_ns, state.st_size)
+
+
+@lru_cache(maxsize=64)
+def _named_splits(path: Path, columns: TableColumns, changed: int, size: int) -> dict[str, str]:
+    """Cached by the time of the last change and the size: a set is asked for its splits several times."""
     rows = (values for _, values in _rows(path, columns) if len(values) == columns.total)
     found = dict[str, str]()
     for name in (values[columns.split].strip() for values in rows):
         if name:
             found.setdefault(canonical(name), name)
     names = found.values()
-    several = len(names) > 1 and learned(names) and not any(by_value(name) is not None for name in names)
+    numbered = any(by_value(name) is not None for name in names)
+    several = len(names) > 1 and learned(names) and (not numbered or sum(map(is_usual, names)) > 1)
     return found if several or all(map(is_usual, names)) else {}
 
 
