@@ -27,6 +27,13 @@ def write_font(path: Path, characters: str) -> Path:
     return path
 
 
+def damaged(font: bytes) -> bytes:
+    """The bytes of such a font whose shape has more instructions than bytes."""
+    contour = pack(">HH", len(SHAPE) - 1, 0)
+    place = font.index(contour, font.index(_glyph()))
+    return font[:place] + contour[:2] + b"\xff\xff" + font[place + len(contour) :]
+
+
 def _cmap(characters: str) -> bytes:
     groups = b"".join(pack(">III", code, code, 1) for code in sorted(set(map(ord, characters))))
     table = pack(">HHIII", 12, 0, 16 + len(groups), 0, len(groups) // 12) + groups

@@ -8,7 +8,7 @@ import pytest
 from PIL import ImageDraw, features
 from PIL.ImageFont import Layout
 
-from made_fonts import write_font
+from made_fonts import damaged, write_font
 from paretodet.media import fonts
 from paretodet.media.draw import LabeledBox, draw
 from paretodet.media.fonts import explained, is_drawable, lettering, undrawable
@@ -87,6 +87,15 @@ def test_a_damaged_font_is_not_used(install: Install, tmp_path: Path) -> None:
     (tmp_path / "B.ttf").symlink_to("B.ttf")
     install(ASCII + CAT, "C.ttf")
     assert file_of(CAT) == (CAT, "C.ttf")
+
+
+def test_a_font_with_a_damaged_shape_is_not_used(install: Install, tmp_path: Path) -> None:
+    for name, characters in (("A-Sans.ttf", ASCII + CAT), ("B-Sans.ttf", ASCII + CAR)):
+        install(characters, name)
+        font = tmp_path / name
+        font.write_bytes(damaged(font.read_bytes()))
+    install(ASCII + CAT, "C.ttf")
+    assert file_of(CAT) == (CAT, "C.ttf") and file_of(CAR) == ("7", None) and not is_drawable(CAR)
 
 
 def test_an_accent_and_its_letter_are_one_character(install: Install) -> None:

@@ -82,8 +82,11 @@ def _is_shaped(character: str) -> bool:
 def _has(font: FreeTypeFont, character: str) -> bool:
     if character.isspace() or category(character) == "Cf":
         return True
-    ink = _ink(font, character)
-    return any(ink) and ink != _mark(font)
+    try:
+        ink = _ink(font, character)
+        return any(ink) and ink != _mark(font)
+    except OSError:  # the shape of the character is damaged
+        return False
 
 
 @cache
