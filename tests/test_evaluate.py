@@ -8,6 +8,7 @@ import torch
 from PIL import Image
 
 from labeled_sets import BOXES, SOUND
+from paretodet import scoring
 from paretodet.bench.candidate import ModelInfo
 from paretodet.evaluation.errors import CAUSES
 from paretodet.labels.rle import encode
@@ -318,3 +319,20 @@ def test_results_that_cannot_be_written_hide_no_interruption(labels, tmp_path, m
     with pytest.raises(KeyboardInterrupt):
         evaluate_candidate(Stopped(), labels, out=tmp_path / "r.json", notify=sentences.append)
     assert len(sentences) == 1 and "No space left" in sentences[0] and not (tmp_path / "r.json").exists()
+
+
+def test_an_interruption_while_the_results_are_written_loses_none(labels, tmp_path, monkeypatch):
+    for place, name in enumerate("ab"):
+        Image.fromarray(np.zeros((*SIZES[place], 3), np.uint8)).save(tmp_path / f"{name}.png")
+    write, errors = scoring.write_text, [KeyboardInterrupt()]
+
+    def interrupted(path, text):
+        if errors:
+            raise errors.pop()
+        write(path, text)
+
+    monkeypatch.setattr(scoring, "write_text", interrupted)
+    out = tmp_path / "r.json"
+    with pytest.raises(KeyboardInterrupt):
+        evaluate_candidate(Sure(), labels, out=out)
+    assert {row["image_id"] for row in json.loads(out.read_text())} == {5, 9}

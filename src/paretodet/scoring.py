@@ -139,8 +139,8 @@ def evaluate_candidate(
     rows: list[Json] = []
     with _kept(rows, known.labels, out, notify):
         detections = results(candidate, known.labels, labels=names, on_image=report, rows=rows)
-    if out:
-        _write(rows, known.labels, out)
+        if out:
+            _write(rows, known.labels, out)
     known = replace(known, labels=detections.truth, skipped=known.skipped + detections.skipped)
     subject, left_out = candidate_json(candidate) | {"options": options or {}}, known.left_out + len(detections.skipped)
     if names is not None:

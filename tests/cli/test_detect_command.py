@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from paretodet import writing
 from paretodet.media import fonts
 
 Run = Callable[..., tuple[int, str, str]]
@@ -104,3 +105,32 @@ def test_a_name_without_a_font_is_explained_once(detect: Run, monkeypatch: pytes
     Path("names.txt").write_text("cat\n", encoding="utf-8")
     code, _, err = detect("--classes", "names.txt", "--out", "drawn")
     assert code == 0 and "cat" not in err and "font" not in err
+
+
+FULL = OSError(errno.ENOSPC, "No space left on device")
+
+
+@pytest.mark.parametrize(("error", "code"), [(FULL, 2), (KeyboardInterrupt(), 130)])
+def test_nothing_is_lost_while_the_results_are_written(
+    detect: Run, monkeypatch: pytest.MonkeyPatch, error: BaseException, code: int
+) -> None:
+    """At the first attempt it ends as a full disk, or a scheduler, ends it."""
+    write, errors = writing.write_text, [error]
+
+    def interrupted(path: Path, text: str) -> None:
+        if errors:
+            raise errors.pop()
+        write(path, text)
+
+    monkeypatch.setattr(writing, "write_text", interrupted)
+    found, out, _ = detect("--results-out", "r.json", "--json")
+    assert found == code and ids() == ["a", "b", "c"] and len(json.loads(out)) == 3
+
+
+def test_a_full_disk_at_the_end_leaves_what_is_printed(detect: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(path: Path, text: str) -> None:
+        raise FULL
+
+    monkeypatch.setattr(writing, "write_text", full)
+    code, out, err = detect("--results-out", "r.json", "--json")
+    assert code == 2 and len(json.loads(out)) == 3 and "r.json" in err and not Path("r.json").exists()

@@ -54,20 +54,21 @@ def detect(
     labels, candidate = chosen.labels, opened(chosen)
     ids = coco_ids(files, candidate, labels, known) if results_out else None
     results = DetectionResults()
-    with terminable(), _kept(results, len(files), results_out, json=json), ProgressBar() as bar:
-        detect_files(
-            candidate,
-            files,
-            labels=labels,
-            ids=ids,
-            out=folder,
-            score=chosen.score,
-            on_progress=bar,
-            results=results,
-        )
-    left_out = (*unread_media(images or ()), *(known.skipped if known else ()), *results.skipped)
-    note_all(f"Skipped: {reason}" for reason in left_out)
-    _write(results, results_out)
+    with terminable(), _kept(results, len(files), results_out, json=json):
+        with ProgressBar() as bar:
+            detect_files(
+                candidate,
+                files,
+                labels=labels,
+                ids=ids,
+                out=folder,
+                score=chosen.score,
+                on_progress=bar,
+                results=results,
+            )
+        left_out = (*unread_media(images or ()), *(known.skipped if known else ()), *results.skipped)
+        note_all(f"Skipped: {reason}" for reason in left_out)
+        _write(results, results_out)
     _show(results, len(files), json=json)
     if data and results_out:
         note_next("evaluate", results=results_out, data=data, data_split=data_split, errors=True)
