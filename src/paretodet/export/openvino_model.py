@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 
 from paretodet.errors import InputError
+from paretodet.export import openvino_onnx
 from paretodet.export.float_part import GraphNode, float_part
 from paretodet.export.openvino_top import rank_equals_by_index
-from paretodet.extras import require
 
 SAMPLES = "sampling_ratio"  # of RoiAlign: samples of a bin along each side
 PRODUCTS = frozenset(("Convolution", "GroupConvolution", "ConvolutionBackpropData", "MatMul"))
@@ -28,14 +28,16 @@ def read(path: Path) -> Any:
     """The openvino.Model of an ONNX file, changed where OpenVINO computes otherwise than ONNX Runtime does; of an .xml,
     which `save` wrote, as it is.
 
-    Equal numbers are ranked by rising index, boxes whose overlap equals the threshold are kept, crops have as many
-    samples as in ONNX and those of boxes without area are 0, and whole numbers are exact above 2^24 too.
-    Raises InputError for antialiasing, which OpenVINO accepts and does not compute, RuntimeError if it cannot read the
-    file, MissingExtra if it takes `onnx` to change it.
+    Equal numbers are ranked by rising index, boxes whose overlap equals the threshold are kept, crops of boxes without
+    area are 0, whole numbers are exact above 2^24 too, and what its front end leaves out is there (`openvino_onnx`).
+    Raises InputError as `openvino_onnx.rewritten` does, and for averages over padding whose number is rounded up;
+    RuntimeError if OpenVINO cannot read the file.
     """
     if path.suffix == ".xml":
         return core().read_model(path)
-    model = _read(path)
+    model = core().read_model(path)
+    if changed := openvino_onnx.rewritten(path):
+        model = core().read_model(changed)
     _as_in_onnx(model, path)
     return model
 
@@ -56,27 +58,13 @@ def add_result(model: Any, port: Any, name: str) -> None:
     model.add_results([result])
 
 
-def _read(path: Path) -> Any:
-    """A RoiAlign that leaves the number of its samples out takes as many as a bin has cells; OpenVINO takes one."""
-    model = core().read_model(path)
-    if all(node.get_type_name() != "ROIAlign" for node in model.get_ops()):
-        return model
-    require("RoiAlign of runtime openvino", {"onnx": "onnx"})
-    import onnx
-
-    file = onnx.load(path)
-    for node in file.graph.node:
-        if node.op_type == "RoiAlign" and all(attribute.name != SAMPLES for attribute in node.attribute):
-            node.attribute.append(onnx.helper.make_attribute(SAMPLES, 0))
-    return core().read_model(file.SerializeToString())
-
-
 def element_type(port: Any) -> str:
     """The type of an input or output, as "f32"."""
     return port.get_element_type().get_type_name()
 
 
 def _as_in_onnx(model: Any, path: Path) -> None:
+    opset = openvino_onnx.opset(path)
     for node in model.get_ordered_ops():
         kind = node.get_type_name()
         if kind == "TopK":
@@ -85,9 +73,10 @@ def _as_in_onnx(model: Any, path: Path) -> None:
             _keep_equal_overlaps(node)
         elif kind == "ROIAlign":
             _crop_nothing_as_zeros(node)
-        elif kind == "Interpolate" and node.get_attributes().get("antialias"):
-            message = f"{path}: OpenVINO does not compute the antialiasing of Resize {node.get_friendly_name()}"
-            raise InputError(f"{message}; use --runtime onnxruntime", "graph-failed")
+        elif kind == "Softmax" and opset in (11, 12):
+            _over_all_further_axes(node)
+        elif kind in POOLS and node.get_attributes()["rounding_type"].startswith("ceil"):
+            _round_up_as_in_onnx(node, path)
         elif kind in WHOLE and element_type(node.output(0)) in ("i32", "i64"):
             WHOLE[kind](node)
     model.validate_nodes_and_infer_types()
@@ -113,6 +102,55 @@ def _crop_nothing_as_zeros(node: Any) -> None:
         filled = ops.select(ops.is_nan(node.output(0)), zero, node.output(0))
         for user in users:
             user.replace_source_output(filled.output(0))
+
+
+def _over_all_further_axes(node: Any) -> None:
+    """In versions 11 and 12 of ONNX's operators, Softmax is over `axis` and all behind it; in OpenVINO over `axis`."""
+    from openvino import opset13 as ops
+    from openvino.utils import replace_node
+
+    values = node.input_value(0)
+    rank = values.get_partial_shape().rank.get_length()
+    axis = node.get_attributes()["axis"] % rank
+    if axis == rank - 1:
+        return
+    flat = ops.reshape(values, ops.constant(np.array([*[0] * axis, -1])), special_zero=True)
+    made = ops.reshape(ops.softmax(flat, axis), ops.shape_of(values), special_zero=False)
+    replace_node(node, made)
+
+
+def _round_up_as_in_onnx(node: Any, path: Path) -> None:
+    """No window begins behind the map. Raises InputError where what a window has beyond the padding would count."""
+    from openvino.utils import replace_node
+
+    given = node.get_attributes()
+    is_padded = any((*given["pads_begin"], *given["pads_end"]))
+    if is_padded and not given.get("exclude-pad", True):
+        message = f"{path}: OpenVINO divides AveragePool {node.get_friendly_name()} by cells beyond its padding"
+        raise InputError(f"{message}; use --runtime onnxruntime", "graph-failed")
+    skips = any(stride > side for stride, side in zip(given["strides"], given["kernel"], strict=True))
+    if given["rounding_type"] == "ceil" and (is_padded or skips):
+        made = POOLS[node.get_type_name()](node.input_value(0), given)
+        made.set_friendly_name(node.get_friendly_name())
+        replace_node(node, made)
+
+
+def _max_pool(values: Any, given: dict[str, Any]) -> Any:
+    from openvino import opset14 as ops
+
+    names = "strides", "dilations", "pads_begin", "pads_end", "kernel"
+    last = given["auto_pad"], given["index_element_type"], given["axis"]
+    return ops.max_pool(values, *(given[name] for name in names), "ceil_torch", *last)
+
+
+def _average_pool(values: Any, given: dict[str, Any]) -> Any:
+    from openvino import opset14 as ops
+
+    names = "strides", "pads_begin", "pads_end", "kernel", "exclude-pad"
+    return ops.avg_pool(values, *(given[name] for name in names), "ceil_torch", given["auto_pad"])
+
+
+POOLS = {"MaxPool": _max_pool, "AvgPool": _average_pool}
 
 
 def _divide_exactly(node: Any) -> None:
