@@ -25,6 +25,7 @@ from paretodet.export import cache
 from paretodet.export.cache import Entry
 from paretodet.extras import MissingExtra
 from paretodet.opening import job, open_candidate
+from paretodet.runtimes import opencv as module
 from paretodet.runtimes.opencv import OpenCv
 
 ONE_STAGE = "yolo_v3_tiny-96"
@@ -115,6 +116,21 @@ class Wrong:
 def test_what_it_cannot_run_is_one_sentence(name: str, options: dict[str, str], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         open_candidate(name, runtime="opencv", **options)
+
+
+@pytest.mark.parametrize("version", ["5.0.0.93", "6.1.0"])
+def test_a_version_that_computes_other_shapes_is_refused(monkeypatch: pytest.MonkeyPatch, version: str) -> None:
+    config = CandidateConfig(name=ONE_STAGE, runtime="opencv", labels=LABELS)
+    monkeypatch.setattr(module, "version_of", lambda library: version)
+    for use in (lambda: job(config), lambda: OpenCv.require("torch")):
+        with pytest.raises(MissingExtra, match=rf"OpenCV 4, .*{version}.*paretodet\[onnx,video\].*\[extra-missing\]"):
+            use()
+
+
+@pytest.mark.parametrize("version", ["4.10.0.84", "4.14.0.94", "unknown"])
+def test_versions_of_4_are_taken(monkeypatch: pytest.MonkeyPatch, version: str) -> None:
+    monkeypatch.setattr(module, "version_of", lambda library: version)
+    OpenCv.require("torch")
 
 
 def test_a_missing_library_is_one_sentence_with_the_install_command(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from paretodet.errors import InputError
 from paretodet.export.parts import INPUT
+from paretodet.extras import UNKNOWN, MissingExtra, version_of
 from paretodet.records.profile import LayerTime
 from paretodet.runtimes import operators
 from paretodet.runtimes.parts import PartsRuntime
@@ -20,6 +21,7 @@ from paretodet.runtimes.parts import PartsRuntime
 LAYERS = {"Convolution", "Deconvolution", "InnerProduct", "MatMul", "Gemm"}  # its types that compute products
 PRECISIONS = {"float32": "fp32", "float16": "fp16", "int8": "int8"}
 PREFIX = "onnx_node!"  # of the names of layers
+TAKEN = ("4", UNKNOWN)  # first numbers of its version
 NODE = re.compile(r"Node \[(?P<operator>\w+)[^\]]*\]:\((?P<name>[^)]*)\)")  # in the importer's errors
 
 
@@ -32,6 +34,15 @@ class OpenCv(PartsRuntime):
     timed_forms: ClassVar[tuple[str, ...]] = PartsRuntime.forms
     libraries: ClassVar[tuple[str, ...]] = ("cv2",)
     extras: ClassVar[str] = "onnx,video"
+
+    @classmethod
+    def require(cls, form: str) -> None:
+        """OpenCV 5 ignores the stated size of a transposed convolution, and a reshape in front of another."""
+        super().require(form)
+        found = version_of("cv2")
+        if found.partition(".")[0] not in TAKEN:
+            message = f"runtime {cls.name} needs OpenCV 4, and this is {found}, whose layers may have other shapes"
+            raise MissingExtra(f"{message}: pip install 'paretodet[{cls.extras}]'")
 
     def compile(self, folder: Path, part: str) -> "DnnProgram":
         return DnnProgram(folder / f"{part}.onnx", self.threads or torch.get_num_threads())
