@@ -2,6 +2,7 @@
 
 import numpy as np
 import onnx
+import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from paretodet.export.onnx_nodes import float_nodes, layers, precisions
@@ -50,3 +51,10 @@ def test_the_last_layer_and_what_follows_are_named() -> None:
     nodes = [node("Conv", "x w", "trunk"), node("Conv", "trunk w", "head"), node("Sigmoid", "head", "score")]
     nodes.append(node("Mul", "score x", "y"))
     assert float_nodes(model(nodes, {"w": ONE})) == ["head", "score", "y"]
+
+
+@pytest.mark.parametrize(("factors", "kept"), [({"alpha": 1.0}, []), ({"beta": 0.5}, ["a"]), ({"alpha": 2.0}, ["a"])])
+def test_a_product_with_a_factor_stays_in_float(factors: dict[str, float], kept: list[str]) -> None:
+    scaled = helper.make_node("Gemm", ["x", "w", "w"], ["a"], name="a", **factors)
+    nodes = [scaled, node("Relu", "a", "r"), node("MatMul", "r w", "y")]
+    assert float_nodes(model(nodes, {"w": ONE})) == [*kept, "y"]

@@ -28,7 +28,8 @@ def layers(model: Any) -> list[str]:
 def float_nodes(model: Any) -> list[str]:
     """Names of the nodes of an onnx.ModelProto that stay in float; every node needs a name.
 
-    Beside `float_part` these are the last layers of the heads: in int8, their results would have 8 bits too.
+    Beside `float_part` these are the last layers of the heads: in int8, their results would have 8 bits too. Gemms with
+    a factor `alpha` or `beta` are kept because ONNX Runtime's quantizer loses that of the bias.
     """
     return sorted(_Graph(model).float_nodes())
 
@@ -57,7 +58,8 @@ class _Graph:
             for node in self.nodes
         }
         ends = [self.makers[name].name for name in self.outputs if name in self.makers]
-        return float_part(nodes, ends) | last_layers(nodes, ends)
+        scaled = {node.name for node in self.nodes if _has_factors(node)}
+        return float_part(nodes, ends) | last_layers(nodes, ends) | scaled
 
     def _sources(self, node: Any) -> Iterator[str]:
         return (self.makers[name].name for name in node.input if name in self.makers)
@@ -71,3 +73,9 @@ class _Graph:
 
         types = [self.types[name] for name in node.input[:2] if name in self.types]
         return TYPES.get(onnx.TensorProto.DataType.Name(types[0]), "fp32") if types else "fp32"
+
+
+def _has_factors(node: Any) -> bool:
+    """Whether a Gemm multiplies its product or its bias by another number than 1."""
+    factors = (attribute for attribute in node.attribute if attribute.name in ("alpha", "beta"))
+    return node.op_type == "Gemm" and any(factor.f != 1 for factor in factors)
