@@ -154,6 +154,9 @@ def assert_equals_original(sampling: str, image: np.ndarray, size: Size) -> None
 
 
 @given(height=SIDE, width=SIDE, percent=st.integers(20, 300))
+@example(height=2, width=3, percent=50)  # one column is left beside pairs of two
+@example(height=11, width=6, percent=50)
+@example(height=7, width=11, percent=50)
 @example(height=97, width=129, percent=167)  # 129 * 1.67 = 215.43: each pixel lies a little left of that of the ratio
 def test_opencv_with_a_scale_is_its_resize_with_a_factor(height: int, width: int, percent: int) -> None:
     cv2 = pytest.importorskip("cv2", reason="needs opencv-python-headless")

@@ -40,7 +40,20 @@ def resize(
         return np.asarray(Image.fromarray(image).resize((size[1], size[0]), Image.Resampling.BILINEAR))
     if sampling == "opencv" and (made := opencv.resized(image, size, scale)) is not None:
         return made
-    return bilinear.resized(image, size, BILINEAR[sampling], *(() if scale is None else (scale,)))
+    made = bilinear.resized(image, size, BILINEAR[sampling], *(() if scale is None else (scale,)))
+    return _with_halved_edges(made, image) if (sampling, scale) == ("opencv", 0.5) else made
+
+
+def _with_halved_edges(made: np.ndarray, image: np.ndarray) -> np.ndarray:
+    """OpenCV halves an image by the means of 2 x 2 pixels. Where an odd side is rounded up, those at its end are means
+    of the two pixels that there are, and a half is rounded to even; elsewhere it is rounded up, as in `BILINEAR`.
+    """
+    for end, pixels, side in ((made[:, -1], image[:, -1], 1), (made[-1], image[-1], 0)):
+        if image.shape[side] == 2 * made.shape[side] - 1:
+            count = len(pixels) // 2
+            first, second = (pixels[start : 2 * count : 2].astype(np.float32) for start in (0, 1))
+            end[:count] = np.rint((first + second) / 2)[: len(end)]
+    return made
 
 
 # Where the taps are, in the arithmetic of each library
